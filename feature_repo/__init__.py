@@ -1,0 +1,1 @@
+"""The feature plane: what Feast knows of users and items, offline and online. No feature is computed here."""

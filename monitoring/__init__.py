@@ -1,0 +1,1 @@
+"""The eye: validation, drift, live performance and alerts. It watches and tells; it changes nothing."""

@@ -1,0 +1,1 @@
+"""Dagster: names, dependencies and time. Bodies of a few lines that call the other rooms."""

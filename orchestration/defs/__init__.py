@@ -1,0 +1,1 @@
+"""The five asset groups: data, features, model, decision, monitoring."""

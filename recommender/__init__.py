@@ -1,0 +1,1 @@
+"""The pure core: facts, states, retrieval, ranking and decisions. No framework lives here."""

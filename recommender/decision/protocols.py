@@ -1,0 +1,52 @@
+"""What a decision needs from elsewhere, as protocols: the services plug the bundle and the feature store in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.states import Contexts, ItemTable, UserStates
+
+__all__ = ["FeatureSource", "Scored", "Scorer"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates of one user with their scores: all arrays have one row a candidate.
+
+    `item_index` int64 (n); `scores` float32 (n), higher is better; `features` float32 (n, n_features),
+    as the ranker saw them; `source` the generator that proposed each.
+    """
+
+    item_index: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
+    source: Sequence[str]
+
+
+class Scorer(Protocol):
+    """A loaded bundle, as decisions see it."""
+
+    version: str
+    feature_version: str
+    items: ItemTable
+
+    def score(self, user: UserStates, context: Contexts, item_index: npt.NDArray[np.int64] | None = None) -> Scored:
+        """Retrieve (or take `item_index` as the candidates), assemble and score for a batch of one user."""
+        ...
+
+    def popular(self, n: int) -> Scored:
+        """The last tier: items by popularity without any user, always there."""
+        ...
+
+
+class FeatureSource(Protocol):
+    """Where stored user states come from."""
+
+    def user_state(self, user_id: str) -> Mapping[str, Any] | None:
+        """The stored row (columns of USER_STATE_SCHEMA, times as `*_ms` or datetime), or None for an unknown user."""
+        ...

@@ -1,0 +1,64 @@
+"""Every exception that nextbest raises on purpose lives here, and nothing else does.
+
+NextbestError                    a sentence for a person: what was found, what was expected, what to do
+├── InputError                   something handed to us cannot be used
+│   ├── SourceError              a source's folder, files, columns or types
+│   └── RequestError             a request to the service (answers 400)
+├── EnvironmentProblem           this machine or workspace is not ready (port in use, no champion yet)
+│   └── NoChampionError          nothing was promoted so far
+├── IntegrityError               stored bytes are not what was written (a corrupt bundle)
+└── GateError                    a gate refused; carries the reasons
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EnvironmentProblem",
+    "GateError",
+    "InputError",
+    "IntegrityError",
+    "NextbestError",
+    "NoChampionError",
+    "RequestError",
+    "SourceError",
+]
+
+
+class NextbestError(Exception):
+    """A problem told in three parts, so that whoever reads it knows the next step."""
+
+    def __init__(self, found: str, expected: str, remedy: str) -> None:
+        self.found, self.expected, self.remedy = found, expected, remedy
+        super().__init__(f"Found: {found} Expected: {expected} What to do: {remedy}")
+
+
+class InputError(NextbestError):
+    """Something handed to us cannot be used."""
+
+
+class SourceError(InputError):
+    """A source's folder, files, columns or types cannot be used."""
+
+
+class RequestError(InputError):
+    """A request cannot be answered as it stands; the service turns it into a 400."""
+
+
+class EnvironmentProblem(NextbestError):
+    """The machine or the workspace is not ready for what was asked."""
+
+
+class NoChampionError(EnvironmentProblem):
+    """Nothing has been promoted yet, so there is nothing to serve."""
+
+
+class IntegrityError(NextbestError):
+    """Stored bytes are not the bytes that were written."""
+
+
+class GateError(NextbestError):
+    """A gate refused; `reasons` holds one sentence for each failed condition."""
+
+    def __init__(self, found: str, expected: str, remedy: str, reasons: tuple[str, ...] = ()) -> None:
+        self.reasons = reasons
+        super().__init__(found, expected, remedy)

@@ -1,0 +1,134 @@
+"""The facts ever recorded: interactions, decisions and the types of events. No state is derived here.
+
+Times are UTC. In tables they are timestamps with millisecond precision; in arithmetic they are
+`*_ms`, integers of milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = [
+    "DAY_MS",
+    "DEAD_LETTER_SCHEMA",
+    "DECISION_SCHEMA",
+    "EVENT_SCHEMA",
+    "EVENT_STRENGTHS",
+    "Interaction",
+    "strength_of",
+]
+
+DAY_MS = 86_400_000
+
+# How much an event says about a preference. Integers, so that sums are exact in SQL and in Python
+# alike. Zero: the event is kept but says nothing positive. Unknown types that name an item count 1.
+# dbt receives this table as the variable `event_strengths`; it is written nowhere else.
+EVENT_STRENGTHS: dict[str, int] = {
+    "impression": 0,
+    "skip": 0,
+    "dislike": 0,
+    "remove_from_cart": 0,
+    "refund": 0,
+    "unsubscribe": 0,
+    "view": 1,
+    "click": 2,
+    "rating": 2,
+    "like": 3,
+    "bookmark": 3,
+    "add_to_cart": 4,
+    "purchase": 6,
+}
+
+
+def strength_of(event_type: str) -> int:
+    """Strength of an event type; 1 for a type nobody declared."""
+    return EVENT_STRENGTHS.get(event_type, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One canonical event, as the live state needs it (the columns of `EVENT_SCHEMA` that matter there)."""
+
+    event_id: str
+    user_id: str
+    event_type: str
+    occurred_ms: int
+    item_id: str | None = None
+    quantity: int | None = None
+    price_micros: int | None = None
+    channel: str | None = None
+    device: str | None = None
+    country: str | None = None
+    placement: str | None = None
+    decision_id: str | None = None
+    position: int | None = None
+
+
+_TIME = pa.timestamp("ms")  # naive, UTC: what DuckDB's TIMESTAMP_MS writes and reads
+
+# The mart `events`: canonical, deduplicated, ordered by (occurred_at, event_id). Grain: one event.
+EVENT_SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("event_type", pa.string()),
+        ("occurred_at", _TIME),
+        ("session_id", pa.string()),
+        ("quantity", pa.int64()),
+        ("price_micros", pa.int64()),  # unit price × 1,000,000
+        ("channel", pa.string()),
+        ("device", pa.string()),
+        ("country", pa.string()),
+        ("placement", pa.string()),
+        ("decision_id", pa.string()),
+        ("position", pa.int64()),
+        ("properties", pa.string()),  # JSON text
+        ("recorded_at", _TIME),  # when it became known to us; equals occurred_at for history that was imported
+        ("origin", pa.string()),  # the source's name, or "journal"
+    ]
+)
+
+# Grain: one rejected row.
+DEAD_LETTER_SCHEMA = pa.schema(
+    [
+        ("origin", pa.string()),
+        ("table_name", pa.string()),
+        ("reason", pa.string()),
+        ("raw_row", pa.string()),  # JSON text of the row as it arrived
+    ]
+)
+
+# Grain: one answered request. What training, experiments, replay, explanation and erasure read.
+# Lists named `slate_*` run by rank (first shown first); `candidate_*` lists cover everything scored.
+DECISION_SCHEMA = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("user_id", pa.string()),
+        ("anonymous_id", pa.string()),
+        ("placement", pa.string()),
+        ("decided_at", _TIME),
+        ("state_as_of", _TIME),  # cut of the stored user state; null for an unknown user
+        ("journal_seq", pa.int64()),  # highest journal row that was merged into the state
+        ("context", pa.string()),  # JSON text
+        ("filter", pa.string()),  # JSON text
+        ("slate_item_ids", pa.list_(pa.string())),
+        ("slate_scores", pa.list_(pa.float32())),
+        ("slate_sources", pa.list_(pa.string())),
+        ("slate_propensities", pa.list_(pa.float64())),
+        ("slate_features", pa.binary()),  # float32 little endian, row major, len(slate) × n_features
+        ("candidate_item_ids", pa.list_(pa.string())),
+        ("candidate_scores", pa.list_(pa.float32())),
+        ("candidate_sources", pa.list_(pa.string())),
+        ("verdicts", pa.string()),  # JSON text: rule → number of candidates it removed
+        ("policy", pa.string()),
+        ("variant", pa.string()),
+        ("seed", pa.int64()),
+        ("model_version", pa.string()),
+        ("feature_version", pa.string()),
+        ("tier", pa.string()),
+        ("is_degraded", pa.bool_()),
+    ]
+)

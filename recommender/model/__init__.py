@@ -1,0 +1,1 @@
+"""Learning: training sets, the assembler, the ranker, its evidence and the bundle. No decision is taken here."""

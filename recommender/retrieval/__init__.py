@@ -1,0 +1,1 @@
+"""Candidate generators, one family a file. Each turns user states into scores over items; none ranks a final list."""

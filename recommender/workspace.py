@@ -1,0 +1,159 @@
+"""One root folder turned into every path; where data lie is known here and in no other module.
+
+Also the two ways of writing that never leave half a file: `write_bytes_atomically` and
+`replace_folder`. No file formats live here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Workspace", "replace_folder", "write_bytes_atomically"]
+
+HOME_VARIABLE = "NEXTBEST_HOME"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds everything an installation keeps (`NEXTBEST_HOME`, default `./.nextbest`)."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> Workspace:
+        """Read `NEXTBEST_HOME` here and nowhere else."""
+        return cls(Path(os.environ.get(HOME_VARIABLE, ".nextbest")).absolute())
+
+    # data
+    @property
+    def landing(self) -> Path:
+        """What arrived, as Parquet: `journal/` (events and decisions that the service recorded)."""
+        return self.root / "landing"
+
+    @property
+    def journal_events(self) -> Path:
+        return self.landing / "journal" / "events.parquet"
+
+    @property
+    def journal_decisions(self) -> Path:
+        return self.landing / "journal" / "decisions.parquet"
+
+    @property
+    def journal_dead_letters(self) -> Path:
+        return self.landing / "journal" / "dead_letters.parquet"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file: a rebuildable cache that only dbt opens."""
+        return self.root / "warehouse" / "nextbest.duckdb"
+
+    @property
+    def marts(self) -> Path:
+        """External Parquet, one file a mart, written by dbt and read by everyone."""
+        return self.root / "marts"
+
+    def mart(self, name: str) -> Path:
+        return self.marts / f"{name}.parquet"
+
+    @property
+    def dbt_target(self) -> Path:
+        return self.root / "dbt"
+
+    # features
+    @property
+    def feature_registry(self) -> Path:
+        return self.root / "features" / "registry.db"
+
+    @property
+    def online_store(self) -> Path:
+        return self.root / "features" / "online.db"
+
+    # model
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
+
+    @property
+    def models(self) -> Path:
+        """Bundles while they are built, and the aliases; released bundles are in BentoML's store."""
+        return self.root / "models"
+
+    @property
+    def bento_home(self) -> Path:
+        return self.root / "bentoml"
+
+    @property
+    def aliases(self) -> Path:
+        return self.models / "aliases.json"
+
+    # decision
+    @property
+    def journal(self) -> Path:
+        """SQLite journal of acknowledged events and decisions; the collector alone writes it."""
+        return self.root / "journal" / "journal.db"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys.json"
+
+    # monitoring
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def data_docs(self) -> Path:
+        return self.reports / "data_docs"
+
+    @property
+    def monitoring(self) -> Path:
+        return self.root / "monitoring"
+
+    # orchestration
+    @property
+    def dagster_home(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def settings(self) -> Path:
+        """Which source this workspace is fed from, until when, and its clock (JSON)."""
+        return self.root / "settings.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Write aside, sync, rename: a reader sees the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(aside, "wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(aside, path)
+    _sync_folder(path.parent)
+
+
+def replace_folder(built: Path, final: Path) -> None:
+    """Move a finished folder to its place; an older one there is removed only after the swap."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    retired = final.with_name(f".{final.name}.retired")
+    shutil.rmtree(retired, ignore_errors=True)
+    if final.exists():
+        os.replace(final, retired)
+    os.replace(built, final)
+    _sync_folder(final.parent)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
