@@ -4,7 +4,7 @@ NextbestError                    a sentence for a person: what was found, what w
 ├── InputError                   something handed to us cannot be used
 │   ├── SourceError              a source's folder, files, columns or types
 │   └── RequestError             a request to the service (answers 400)
-├── EnvironmentProblem           this machine or workspace is not ready (port in use, no champion yet)
+├── NotReadyError           this machine or workspace is not ready (port in use, no champion yet)
 │   └── NoChampionError          nothing was promoted so far
 ├── IntegrityError               stored bytes are not what was written (a corrupt bundle)
 └── GateError                    a gate refused; carries the reasons
@@ -13,12 +13,12 @@ NextbestError                    a sentence for a person: what was found, what w
 from __future__ import annotations
 
 __all__ = [
-    "EnvironmentProblem",
     "GateError",
     "InputError",
     "IntegrityError",
     "NextbestError",
     "NoChampionError",
+    "NotReadyError",
     "RequestError",
     "SourceError",
 ]
@@ -44,11 +44,11 @@ class RequestError(InputError):
     """A request cannot be answered as it stands; the service turns it into a 400."""
 
 
-class EnvironmentProblem(NextbestError):
+class NotReadyError(NextbestError):
     """The machine or the workspace is not ready for what was asked."""
 
 
-class NoChampionError(EnvironmentProblem):
+class NoChampionError(NotReadyError):
     """Nothing has been promoted yet, so there is nothing to serve."""
 
 

@@ -69,11 +69,15 @@ USER_STATE_SCHEMA = pa.schema(
         ("history_purchase_counts", _INTS),
         ("history_first_ms", _INTS),
         ("history_last_ms", _INTS),
-        # one entry an event that names an item (positive, or a skip), newest first (occurred_at, event_id), at most RECENT_LENGTH
+        # one entry an event that names an item (positive, or a skip), newest first (occurred_at, event_id),
+        # at most RECENT_LENGTH
         ("recent_item_ids", _TEXTS),
         ("recent_event_types", _TEXTS),
         ("recent_ms", _INTS),
-        ("purchase_days", _INTS),  # distinct days since 1970 with a purchase, newest first, at most PURCHASE_DAYS_LENGTH
+        (
+            "purchase_days",
+            _INTS,
+        ),  # distinct days since 1970 with a purchase, newest first, at most PURCHASE_DAYS_LENGTH
     ]
 )
 
@@ -155,8 +159,14 @@ def merge_live(state: Mapping[str, Any], events: Sequence[Interaction]) -> dict[
     positive = [event for event in ordered if strength_of(event.event_type) > 0]
     _merge_totals(merged, ordered, positive)
     _merge_history(merged, [event for event in positive if event.item_id])
-    _merge_recent(merged, [e for e in ordered if e.item_id and (strength_of(e.event_type) > 0 or e.event_type == "skip")])
+    _merge_recent(
+        merged, [e for e in ordered if e.item_id and (strength_of(e.event_type) > 0 or e.event_type == "skip")]
+    )
     return merged
+
+
+def _is_telling(event: Interaction) -> bool:
+    return strength_of(event.event_type) > 0 or event.event_type == "skip"
 
 
 def _merge_totals(state: dict[str, Any], ordered: Sequence[Interaction], positive: Sequence[Interaction]) -> None:

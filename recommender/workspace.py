@@ -131,11 +131,11 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write aside, sync, rename: a reader sees the old bytes or the new ones, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(aside, "wb") as handle:
+    with aside.open("wb") as handle:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
-    os.replace(aside, path)
+    aside.replace(path)
     _sync_folder(path.parent)
 
 
@@ -145,8 +145,8 @@ def replace_folder(built: Path, final: Path) -> None:
     retired = final.with_name(f".{final.name}.retired")
     shutil.rmtree(retired, ignore_errors=True)
     if final.exists():
-        os.replace(final, retired)
-    os.replace(built, final)
+        final.replace(retired)
+    built.replace(final)
     _sync_folder(final.parent)
     shutil.rmtree(retired, ignore_errors=True)
 
