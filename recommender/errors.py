@@ -4,7 +4,7 @@ NextbestError                    a sentence for a person: what was found, what w
 ├── InputError                   something handed to us cannot be used
 │   ├── SourceError              a source's folder, files, columns or types
 │   └── RequestError             a request to the service (answers 400)
-├── NotReadyError           this machine or workspace is not ready (port in use, no champion yet)
+├── NotReadyError                this machine or workspace is not ready (port in use, no champion yet)
 │   └── NoChampionError          nothing was promoted so far
 ├── IntegrityError               stored bytes are not what was written (a corrupt bundle)
 └── GateError                    a gate refused; carries the reasons

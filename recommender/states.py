@@ -48,6 +48,7 @@ USER_STATE_SCHEMA = pa.schema(
         ("user_id", pa.string()),
         ("as_of", _TIME),
         ("created_at", _TIME),  # equals as_of: when the row could have been known
+        ("as_of_ms", pa.int64()),  # as_of again, as a feature: an online read tells how fresh it is
         ("event_count", pa.int64()),
         ("view_count", pa.int64()),  # view and click
         ("cart_count", pa.int64()),
