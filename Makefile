@@ -1,0 +1,54 @@
+# The verbs, for people and for CI alike. Everything lives in .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test test-unit check dev serve bench pictures lock clean
+
+setup: $(STAMP)
+
+# Hash-locked, wheels only, no dependency resolution: the lock file is the whole truth.
+$(STAMP): requirements/lock.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Found Python %d.%d. Expected 3.11 or newer. What to do: make PYTHON=python3.11 setup" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+# ONCE=1 ends after the summary; without it the shop stays open until Ctrl-C.
+demo: setup
+	$(BIN)/nextbest demo $(if $(ONCE),--once)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-unit: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+dev: setup
+	$(BIN)/nextbest dev
+
+serve: setup
+	$(BIN)/nextbest serve
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+pictures: setup
+	$(BIN)/python docs/make_pictures.py
+
+# Needs uv on the PATH; resolves anew for every supported Python and writes hashes, no addresses.
+lock:
+	uv pip compile requirements/dev.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --only-binary :all: --no-header --output-file requirements/lock.txt
+
+clean:
+	rm -rf $(VENV) .nextbest

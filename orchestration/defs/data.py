@@ -1,0 +1,81 @@
+"""The group `data`: what arrived, landed as canonical tables and validated before anything learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import dbt_assets
+
+from monitoring.validation import validate
+from orchestration.resources import Ring
+from orchestration.sources import check_source
+from orchestration.tables import read_as_of_ms, source_funnel
+from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
+from services.journal import export_journal
+
+__all__ = ["VALIDATED_TABLES", "build_data"]
+
+VALIDATED_TABLES = ("events", "items", "users", "decisions")
+
+
+@dg.asset(group_name="data", kinds={"parquet"}, description="The raw files of the source, checked and fingerprinted.")
+def raw_source(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    settings = ring.settings
+    found = check_source(settings.source, settings.path)
+    return dg.MaterializeResult(
+        metadata={
+            "source": settings.source,
+            "until": settings.until or "the end of the data",
+            "dagster/row_count": found.rows,
+            "bytes": found.bytes,
+            "sha256": found.sha256,
+            "files": dg.MetadataValue.md("\n".join(f"- {name}" for name in found.files)),
+        },
+        data_version=dg.DataVersion(found.sha256),
+    )
+
+
+@dg.asset(group_name="decision", kinds={"sqlite", "parquet"})
+def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What the service recorded, events, decisions and dead letters, exported to the landing folder."""
+    counts = export_journal(ring.workspace)
+    return dg.MaterializeResult(metadata={**counts, "folder": str(ring.workspace.journal_events.parent)})
+
+
+def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
+    """Assets and checks of the group, for the dbt manifest at hand."""
+
+    @dbt_assets(manifest=manifest, select="tag:canonical", name="canonical", dagster_dbt_translator=ShopTranslator())
+    def canonical(context: dg.AssetExecutionContext, dbt: ShopDbt, ring: Ring) -> Iterator[Any]:
+        with ring.warehouse_for_writing():
+            yield from dbt.cli(["build", "--vars", dbt_variables(ring)], context=context).stream()
+        context.log.info(source_funnel(ring.workspace))
+
+    @dg.multi_asset_check(
+        name="great_expectations",
+        specs=[
+            dg.AssetCheckSpec("great_expectations", asset=table, blocking=True, additional_deps=_others(table))
+            for table in VALIDATED_TABLES
+        ],
+    )
+    def landed_tables_are_fit(ring: Ring) -> Iterator[dg.AssetCheckResult]:
+        result = validate(ring.workspace, read_as_of_ms(ring.workspace), VALIDATED_TABLES)
+        for table in VALIDATED_TABLES:
+            failures = [failure for failure in result.failures if failure.table == table]
+            yield dg.AssetCheckResult(
+                passed=not failures,
+                asset_key=table,
+                check_name="great_expectations",
+                severity=dg.AssetCheckSeverity.ERROR,
+                description="; ".join(str(failure) for failure in failures) or "every expectation met",
+                metadata={"data_docs": dg.MetadataValue.path(str(result.docs_path))},
+            )
+
+    return [raw_source, journal, canonical], [landed_tables_are_fit]
+
+
+def _others(table: str) -> list[str]:
+    return [other for other in VALIDATED_TABLES if other != table]

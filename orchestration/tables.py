@@ -1,0 +1,64 @@
+"""Marts as Arrow tables and the cuts they hold: reading only, dbt is their one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recommender.errors import NotReadyError
+from recommender.workspace import Workspace
+
+__all__ = ["ids_at", "past_cuts_ms", "read_as_of_ms", "read_mart", "rows_at", "source_funnel", "to_iso"]
+
+
+def read_mart(workspace: Workspace, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """A mart, or the columns and rows of it that are wanted."""
+    path = workspace.mart(name)
+    if not path.exists():
+        raise NotReadyError(
+            f"the mart {name} does not exist in {workspace.marts}.",
+            "marts that dbt has built.",
+            "run `nextbest run --source NAME --path DIR` first.",
+        )
+    return pq.read_table(path, columns=None if columns is None else list(columns), filters=filters)
+
+
+def read_as_of_ms(workspace: Workspace) -> int:
+    """The cut that the marts were built for, milliseconds since 1970."""
+    cuts = read_mart(workspace, "feature_cuts")
+    (serving,) = cuts.filter(cuts["is_serving"])["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+    return int(serving)
+
+
+def past_cuts_ms(workspace: Workspace) -> list[int]:
+    """The training cuts before the serving cut, oldest first."""
+    cuts = read_mart(workspace, "feature_cuts")
+    past = cuts.filter(pc.invert(cuts["is_serving"]))["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64())
+    return sorted(past.to_pylist())
+
+
+def rows_at(workspace: Workspace, name: str, cut_ms: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a mart that is grained by `as_of`, at one cut; empty text for no rows is not an error here."""
+    moment = pa.scalar(cut_ms, pa.timestamp("ms"))
+    return read_mart(workspace, name, columns, pc.field("as_of").cast(pa.timestamp("ms")) == moment)
+
+
+def ids_at(workspace: Workspace, name: str, id_column: str, cut_ms: int) -> pa.Array:
+    """Who, or what, has a row at a cut: what Feast is then asked for."""
+    return rows_at(workspace, name, cut_ms, [id_column, "as_of"])[id_column].combine_chunks()
+
+
+def source_funnel(workspace: Workspace) -> str:
+    """How many rows came in, what was dropped and why, as one line a step."""
+    steps = read_mart(workspace, "source_counts").to_pylist()
+    return "\n".join(f"{step['step']}: {step['row_count']:,}" for step in steps)
+
+
+def to_iso(moment_ms: int) -> str:
+    """A moment for people: UTC, to the second."""
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

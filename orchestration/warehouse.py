@@ -1,0 +1,139 @@
+"""How Dagster drives dbt: variables, manifest and translation of models to assets. SQL lives in the dbt project."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
+from packaging.version import Version
+
+from orchestration.resources import PROJECT_ROOT, Ring
+from recommender.errors import InputError
+from recommender.events import EVENT_STRENGTHS
+from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH
+from recommender.workspace import Workspace
+
+__all__ = ["DBT_PROJECT", "ShopDbt", "ShopTranslator", "dbt_variables", "prepare_manifest"]
+
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+JOURNAL_SOURCE = "journal"
+
+
+def dbt_variables(ring: Ring) -> str:
+    """The variables of a build as JSON: one place hands dbt what Python already knows."""
+    settings = ring.settings
+    return json.dumps(
+        {
+            "source": settings.source,
+            "source_path": settings.path,
+            "until": settings.until,
+            "as_of": _cut_time(ring.workspace, settings.until),
+            "cut_count": ring.cut_count,
+            "cut_interval_days": ring.cut_interval_days,
+            "history_length": HISTORY_LENGTH,
+            "recent_length": RECENT_LENGTH,
+            "purchase_days_length": PURCHASE_DAYS_LENGTH,
+            "event_strengths": EVENT_STRENGTHS,
+        },
+        sort_keys=True,
+    )
+
+
+def _cut_time(workspace: Workspace, until: str) -> str:
+    """`until` pretends that the source ends there; what our own service recorded since moves the cut on.
+
+    Without `until` dbt takes the end of everything it finds.
+    """
+    if not until:
+        return ""
+    moments = [datetime.fromisoformat(until)]
+    for path, column in ((workspace.journal_events, "recorded_at"), (workspace.journal_decisions, "decided_at")):
+        latest = _latest(path, column)
+        if latest is not None:
+            moments.append(latest + timedelta(milliseconds=1))
+    return max(moments).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _latest(path: Path, column: str) -> datetime | None:
+    values = pq.read_table(path, columns=[column])[column] if path.exists() else []
+    if len(values) == 0:
+        return None
+    latest = max(values.to_pylist()) if len(values) < 2 else _arrow_max(values)
+    return latest
+
+
+def _arrow_max(values: Any) -> datetime:
+    import pyarrow.compute as pc
+
+    return pc.max(values).as_py()  # type: ignore[no-any-return]
+
+
+def prepare_manifest(workspace: Workspace, source: str) -> Path:
+    """Parse the dbt project for `source`, once for each state of the project and source."""
+    manifest = workspace.dbt_target / "manifest.json"
+    stamp = workspace.dbt_target / "manifest.stamp"
+    wanted = _project_fingerprint(source)
+    if manifest.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return manifest
+    workspace.dbt_target.mkdir(parents=True, exist_ok=True)
+    ring = Ring(home=str(workspace.root))
+    command = [str(Path(sys.executable).with_name("dbt")), "parse", "--quiet", "--vars", json.dumps({"source": source})]
+    environment = {**os.environ, **ring.environment(), "DBT_PROFILES_DIR": str(DBT_PROJECT)}
+    done = subprocess.run(command, cwd=DBT_PROJECT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(
+            f"dbt could not read its project: {(done.stdout + done.stderr).strip()[-800:]}",
+            f"a dbt project under {DBT_PROJECT} that parses for the source {source!r}.",
+            "mend the model or the source folder that dbt names.",
+        )
+    stamp.write_text(wanted)
+    return manifest
+
+
+def _project_fingerprint(source: str) -> str:
+    digest = hashlib.sha256(source.encode())
+    for path in sorted(DBT_PROJECT.rglob("*")):
+        if path.suffix in {".sql", ".yml", ".csv", ".md"} and "target" not in path.parts:
+            digest.update(str(path.relative_to(DBT_PROJECT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class ShopTranslator(DagsterDbtTranslator):
+    """Models become assets of the groups `data` and `features`; sources become the two doors they came through."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            is_journal = dbt_resource_props["source_name"] == JOURNAL_SOURCE
+            return dg.AssetKey("journal" if is_journal else "raw_source")
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        if dbt_resource_props["resource_type"] == "source":
+            return None
+        return "features" if "features" in dbt_resource_props.get("tags", []) else "data"
+
+
+class ShopDbt(DbtCliResource):
+    """The dbt command line, asked for its version in process.
+
+    `dbt --version` as a subprocess costs 3 to 5 s of imports, twice in each run of the ring.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(importlib.metadata.version("dbt-core"))
