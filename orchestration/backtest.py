@@ -1,0 +1,120 @@
+"""Backtests: the production pipeline run at earlier cuts, each in a workspace of its own, and its lists kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestration.progress import console, following
+from orchestration.resources import Ring
+from orchestration.runs import execute
+from orchestration.settings import WorkspaceSettings, save_settings
+from orchestration.sources import check_source, parse_until
+from orchestration.tables import read_as_of_ms, rows_at
+from recommender.errors import InputError, NextbestError
+from recommender.workspace import Workspace
+
+__all__ = ["LIST_SCHEMA", "backtest"]
+
+LIST_SCHEMA = pa.schema(
+    [
+        ("cut", pa.timestamp("ms")),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("rank", pa.int64()),
+        ("score", pa.float32()),
+        ("source", pa.string()),
+    ]
+)
+
+
+def backtest(
+    workspace: Workspace,
+    source: str,
+    path: str,
+    cuts: Sequence[str],
+    horizon: str,
+    k: int,
+    is_novel: bool,
+    out: str,
+) -> dict[str, Any]:
+    """Lists at each cut for every user seen before it, written to `out` (LIST_SCHEMA); figures of each cut returned.
+
+    `horizon` (such as "7d") is the span that labels look ahead while training, and the spacing of training cuts.
+    Nothing at or after a cut is read for it: the source is landed as if it ended there.
+    """
+    horizon_days = _days(horizon)
+    if k < 1:
+        raise InputError(f"--k {k}.", "a list length of 1 or more.", "ask for at least one item, for example --k 20.")
+    moments = sorted({parse_until(cut) for cut in cuts})
+    fingerprint = check_source(source, path)
+    tables, report = [], []
+    for moment in moments:
+        started = time.monotonic()
+        home = workspace.root / "backtests" / f"{source}-{re.sub(r'[^0-9]', '', moment)[:17]}-{horizon_days}d"
+        ring = Ring(home=str(home), horizon_days=horizon_days, cut_interval_days=horizon_days)
+        version = _learn(ring, WorkspaceSettings(source, str(Path(path).absolute()), moment), fingerprint.sha256)
+        lists = _lists(ring, k, is_novel)
+        tables.append(lists)
+        users = len(lists["user_id"].unique())
+        report.append({"cut": moment, "users": users, "bundle": version, "seconds": round(time.monotonic() - started, 1)})
+        console.print(f"[bold]{moment}[/]: lists for {users:,} users")
+    _write(pa.concat_tables(tables), Path(out))
+    return {"source": source, "k": k, "novel": is_novel, "cuts": report, "out": out}
+
+
+def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
+    """A challenger trained at the cut; one that the same code made of the same files is taken as it is."""
+    from orchestration.provenance import code_fingerprint
+    from recommender.model.bundle import verify_bundle
+
+    folder = ring.workspace.models / "challenger"
+    stamp = ring.workspace.root / "backtest.json"
+    wanted = json.dumps({"files": fingerprint, "code": code_fingerprint(), "path": settings.path})
+    if not (stamp.exists() and stamp.read_text() == wanted and folder.exists()):
+        save_settings(ring.workspace, settings)
+        with following(f"backtest {settings.until}") as listen:
+            outcome = execute(ring, "learn", listen)
+        if not outcome.is_success:
+            raise NextbestError(
+                f"the run at the cut {settings.until} failed: {'; '.join(outcome.failures + outcome.failed_checks)}",
+                "a challenger trained on everything before the cut.",
+                f"open `NEXTBEST_HOME={ring.workspace.root} nextbest dev` for the whole log of run {outcome.run_id}.",
+            )
+        stamp.write_text(wanted)
+    return str(verify_bundle(folder).version)
+
+
+def _lists(ring: Ring, k: int, is_novel: bool) -> pa.Table:
+    from recommender.model.bundle import load_bundle
+    from recommender.model.lists import recommend_lists
+    from recommender.states import UserStates
+
+    cut_ms = read_as_of_ms(ring.workspace)
+    users = UserStates.from_table(rows_at(ring.workspace, "user_states", cut_ms))
+    bundle = load_bundle(ring.workspace.models / "challenger")
+    lists = recommend_lists(bundle, users, cut_ms, k, is_novel)
+    cut = pa.array([cut_ms] * lists.num_rows, pa.timestamp("ms"))
+    return lists.add_column(0, "cut", cut).select(LIST_SCHEMA.names).cast(LIST_SCHEMA)
+
+
+def _days(text: str) -> int:
+    found = re.fullmatch(r"([1-9]\d?)d", text)
+    if not found:
+        raise InputError(f"--horizon {text!r}.", "whole days from 1d to 99d.", "write for example --horizon 7d.")
+    return int(found.group(1))
+
+
+def _write(table: pa.Table, out: Path) -> None:
+    """Aside, then rename: a reader never sees half a file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.part")
+    pq.write_table(table, aside)
+    aside.replace(out)

@@ -1,0 +1,204 @@
+"""The `nextbest` command: words to functions, sentences to stderr, figures to stdout. No work is done here.
+
+Frameworks take seconds to import, so every command imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from recommender.errors import NextbestError
+from recommender.workspace import Workspace
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit code 0: done; 1: a sentence on stderr says what to do; 2: unusable words; 130: Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = options.action(Workspace.from_environment(), options)
+    except NextbestError as problem:
+        print(f"nextbest: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return int(result or 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nextbest", description="Recommendations and AI decisioning on your warehouse.")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
+    demo.add_argument("--once", action="store_true", help="end after the summary")
+    demo.set_defaults(action=_demo)
+
+    run = verbs.add_parser("run", help="land a source and materialise everything up to a promoted bundle")
+    _add_source(run)
+    run.add_argument("--until", default="", metavar="T", help="pretend that the source ends at T (exclusive, UTC)")
+    run.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    run.set_defaults(action=_run)
+
+    serve = verbs.add_parser("serve", help="the decision service on the champion")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=3001)
+    serve.add_argument("--workers", type=int, default=2)
+    serve.set_defaults(action=_serve)
+
+    dev = verbs.add_parser("dev", help="the Dagster UI with schedules and sensors")
+    dev.add_argument("--host", default="127.0.0.1")
+    dev.add_argument("--port", type=int, default=3000)
+    dev.set_defaults(action=_dev)
+
+    keys = verbs.add_parser("keys", help="keys of the service")
+    keys_verbs = keys.add_subparsers(required=True, metavar="VERB")
+    create = keys_verbs.add_parser("create", help="print a new key, once")
+    create.add_argument("--role", required=True, choices=("write", "read", "admin"))
+    create.set_defaults(action=_keys_create)
+    listing = keys_verbs.add_parser("list", help="prefix, role and date of each key")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(action=_keys_list)
+    revoke = keys_verbs.add_parser("revoke", help="withdraw a key by its prefix")
+    revoke.add_argument("prefix")
+    revoke.set_defaults(action=_keys_revoke)
+
+    status = verbs.add_parser("status", help="champion, metrics, freshness, drift, last runs")
+    status.add_argument("--json", action="store_true")
+    status.set_defaults(action=_status)
+
+    export = verbs.add_parser("export", help="what was recorded, as Parquet")
+    export.add_argument("table", choices=("events", "decisions"))
+    export.add_argument("--out", required=True, metavar="FILE.parquet")
+    export.set_defaults(action=_export)
+
+    backtest = verbs.add_parser("backtest", help="the lists that would have been served at past cuts")
+    _add_source(backtest, required=True)
+    backtest.add_argument("--cut", required=True, action="append", metavar="T", help="repeat for several cuts")
+    backtest.add_argument("--horizon", default="7d", help="days after the cut that count as the answer (default 7d)")
+    backtest.add_argument("--k", type=int, default=20)
+    backtest.add_argument("--novel", action="store_true", help="leave out what a user already had")
+    backtest.add_argument("--out", required=True, metavar="FILE.parquet")
+    backtest.add_argument("--json", action="store_true")
+    backtest.set_defaults(action=_backtest)
+
+    simulate = verbs.add_parser("simulate", help="canonical tables of a simulated shop")
+    simulate.add_argument("--users", type=int, default=2000)
+    simulate.add_argument("--items", type=int, default=600)
+    simulate.add_argument("--days", type=int, default=90)
+    simulate.add_argument("--seed", type=int, default=7)
+    simulate.add_argument("--out", required=True, metavar="DIR")
+    simulate.set_defaults(action=_simulate)
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument("--source", required=required, help="online_retail, complete_journey, tables or simulated")
+    parser.add_argument("--path", required=required, metavar="DIR", help="the folder that holds the source's files")
+
+
+def _demo(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.demo import run_demo
+
+    return run_demo(workspace, once=options.once)
+
+
+def _run(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.ring import run_ring
+
+    report = run_ring(workspace, options.source, options.path, options.until)
+    _show(report, options.json)
+    return 0 if report["succeeded"] else 1
+
+
+def _serve(workspace: Workspace, options: argparse.Namespace) -> int:
+    from services.server import serve
+
+    return serve(workspace, options.host, options.port, options.workers)
+
+
+def _dev(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.ui import serve_ui
+
+    return serve_ui(workspace, options.host, options.port)
+
+
+def _keys_create(workspace: Workspace, options: argparse.Namespace) -> None:
+    from services.keys import create_key
+
+    print(create_key(workspace, options.role))
+    print("Keep it: it is stored hashed and cannot be shown again.", file=sys.stderr)
+
+
+def _keys_list(workspace: Workspace, options: argparse.Namespace) -> None:
+    from services.keys import list_keys
+
+    _show({"keys": list_keys(workspace)}, options.json)
+
+
+def _keys_revoke(workspace: Workspace, options: argparse.Namespace) -> None:
+    from services.keys import revoke_key
+
+    revoke_key(workspace, options.prefix)
+    print(f"revoked {options.prefix}", file=sys.stderr)
+
+
+def _status(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.status import read_status
+
+    _show(read_status(workspace), options.json)
+
+
+def _export(workspace: Workspace, options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from services.journal import export_table
+
+    rows = export_table(workspace, options.table, Path(options.out))
+    print(f"{rows:,} {options.table} → {options.out}", file=sys.stderr)
+
+
+def _backtest(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.backtest import backtest
+
+    report = backtest(
+        workspace, options.source, options.path, options.cut, options.horizon, options.k, options.novel, options.out
+    )
+    _show(report, options.json)
+
+
+def _simulate(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.ring import simulate_tables
+
+    simulate_tables(options.users, options.items, options.days, options.seed, options.out)
+
+
+def _show(report: dict[str, Any], as_json: bool) -> None:
+    """One JSON object on stdout, or the same figures as indented lines."""
+    if as_json:
+        print(json.dumps(report, indent=2, default=str))
+    else:
+        print("\n".join(_lines(report)))
+
+
+def _lines(value: Any, depth: int = 0) -> list[str]:
+    indent = "  " * depth
+    if isinstance(value, dict):
+        lines = []
+        for key, inner in value.items():
+            nested = isinstance(inner, dict | list) and inner
+            lines += [f"{indent}{key}:", *_lines(inner, depth + 1)] if nested else [f"{indent}{key}: {_plain(inner)}"]
+        return lines
+    if isinstance(value, list):
+        return [line for inner in value for line in (_lines(inner, depth) if isinstance(inner, dict) else [f"{indent}- {_plain(inner)}"])]
+    return [f"{indent}{_plain(value)}"]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,44 @@
+"""Which assets run together, and when."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+__all__ = ["RETRAINED_ASSETS", "build_jobs", "daily_refresh"]
+
+RETRAINED_ASSETS = ("training_set", "challenger", "champion")
+
+_groups = dg.AssetSelection.groups
+_everything = _groups("data", "features", "model", "decision", "monitoring")
+
+
+def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+    """The four ways to turn the wheel."""
+    return [
+        dg.define_asset_job("ring", _everything, description="From raw files to a verdict on a new bundle."),
+        dg.define_asset_job(
+            "refresh",
+            _everything - dg.AssetSelection.assets(*RETRAINED_ASSETS),
+            description="New data, features and evidence; nothing is trained.",
+        ),
+        dg.define_asset_job(
+            "retrain",
+            dg.AssetSelection.assets(*RETRAINED_ASSETS),
+            description="A challenger on the features at hand, and the gate: what the retraining sensor asks for.",
+        ),
+        dg.define_asset_job(
+            "learn",
+            dg.AssetSelection.assets("challenger").upstream(),
+            description="Up to a challenger that is not released: what a backtest runs at each cut.",
+        ),
+    ]
+
+
+daily_refresh = dg.ScheduleDefinition(
+    name="daily_refresh",
+    job_name="refresh",
+    cron_schedule="15 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: land, validate, refresh features, look for drift. The sensor decides about a retrain.",
+)

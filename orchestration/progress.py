@@ -1,0 +1,44 @@
+"""Progress of a run for a person: a moving bar on a terminal, one line a step elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from orchestration.runs import StepNews
+
+__all__ = ["console", "following"]
+
+console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def following(title: str, total_steps: int | None = None) -> Iterator[Callable[[StepNews], None]]:
+    """Hand out a listener for `runs.execute`; steps that end are printed, the step at work is shown beside the bar."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    begun: dict[str, float] = {}
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total_steps)
+
+        def listen(news: StepNews) -> None:
+            if news.kind == "start":
+                begun[news.name] = time.monotonic()
+                bar.update(task, description=f"{title}: {news.name}")
+            elif news.kind in ("success", "failure"):
+                seconds = time.monotonic() - begun.get(news.name, time.monotonic())
+                mark = "[green]✓[/]" if news.kind == "success" else "[red]✗[/]"
+                console.print(f"  {mark} {title}: {news.name} [dim]{seconds:.1f} s[/]")
+                if news.text:
+                    console.print(f"    {news.text}", markup=False)
+                bar.advance(task)
+            elif news.kind == "check" and news.text == "FAILED":
+                console.print(f"    [red]check failed:[/] {news.name}")
+            elif news.kind in ("asset", "log") and news.text:
+                bar.update(task, description=f"{title}: {news.name} {news.text[:60]}")
+
+        yield listen
