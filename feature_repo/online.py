@@ -1,0 +1,96 @@
+"""Writing the users' states at the serving cut into the online store. Reading it is the service's part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feature_repo.store import VIEWS, Progress, apply, mart_cuts, open_store
+from recommender.errors import IntegrityError, NotReadyError
+from recommender.states import USER_STATE_SCHEMA, UserStates, empty_state
+from recommender.workspace import Workspace, write_bytes_atomically
+
+__all__ = ["materialise_users"]
+
+BATCH_USERS = 1_000  # one SQLite transaction each
+_CUT_KEY = b"as_of_ms"
+
+_VIEW, _ = VIEWS["user"]
+
+
+def materialise_users(
+    workspace: Workspace, as_of_ms: int, progress: Progress | None = None, rewind: bool = False
+) -> dict[str, int]:
+    """Make the online store hold every user's state at `as_of_ms`, and nothing else.
+
+    Users that the store held and the mart no longer has get the empty state: SQLite would keep their old rows
+    for ever. A cut older than the one in the store is refused unless `rewind`, because the SQLite store lets
+    an older write overwrite a newer one.
+
+    Raises NotReadyError when the mart has no snapshot at the cut, IntegrityError for an older cut.
+    """
+    held_cut, held_users = _ledger(workspace)
+    if as_of_ms < held_cut and not rewind:
+        raise IntegrityError(
+            f"a materialisation at {as_of_ms} into a store that serves {held_cut}.",
+            "a cut that is not older than what is served.",
+            "pass rewind=True when the older state is really wanted.",
+        )
+    states = _serving_states(workspace, as_of_ms)
+    gone = held_users.filter(pc.invert(pc.is_in(held_users, value_set=states["user_id"].combine_chunks())))
+    apply(workspace)
+    # First the union: after a crash half way the next run still knows everyone who may be in the store.
+    _write_ledger(workspace, max(as_of_ms, held_cut), pa.concat_arrays([states["user_id"].combine_chunks(), gone]))
+    _write(workspace, pa.concat_tables([states, _emptied(gone, as_of_ms)]), progress)
+    _write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
+    return {"users_written": states.num_rows, "users_emptied": len(gone)}
+
+
+def _serving_states(workspace: Workspace, as_of_ms: int) -> pa.Table:
+    cuts = mart_cuts(workspace, "user")
+    if as_of_ms not in cuts:
+        raise NotReadyError(
+            f"no user states at {as_of_ms}; the mart's newest cut is {cuts[-1] if len(cuts) else 'none'}.",
+            "a snapshot at the serving cut.",
+            "run the data step for this cut first.",
+        )
+    at_cut = [("as_of", "=", pa.scalar(as_of_ms, pa.timestamp("ms")))]
+    return UserStates.from_table(pq.read_table(workspace.mart(_VIEW), filters=at_cut)).table
+
+
+def _emptied(user_ids: pa.StringArray, as_of_ms: int) -> pa.Table:
+    cut = np.datetime64(as_of_ms, "ms").item()
+    rows = [{**empty_state(user), "as_of": cut, "created_at": cut} for user in user_ids.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=USER_STATE_SCHEMA)
+
+
+def _write(workspace: Workspace, states: pa.Table, progress: Progress | None) -> None:
+    store = open_store(workspace)
+    for start in range(0, states.num_rows, BATCH_USERS):
+        batch = states.slice(start, BATCH_USERS)
+        store.write_to_online_store(_VIEW, df=batch.to_pandas())
+        if progress is not None:
+            progress(start + batch.num_rows, states.num_rows)
+
+
+def _ledger(workspace: Workspace) -> tuple[int, pa.StringArray]:
+    """The cut that the store serves and the users it holds; cut 0 and nobody before the first time."""
+    path = _ledger_path(workspace)
+    if not path.exists() or not workspace.online_store.exists():
+        return 0, pa.array([], pa.string())
+    table = pq.read_table(path)
+    return int(table.schema.metadata[_CUT_KEY]), table["user_id"].combine_chunks()
+
+
+def _write_ledger(workspace: Workspace, as_of_ms: int, user_ids: pa.StringArray) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"user_id": user_ids}).replace_schema_metadata({_CUT_KEY: str(as_of_ms)}), sink)
+    write_bytes_atomically(_ledger_path(workspace), sink.getvalue().to_pybytes())
+
+
+def _ledger_path(workspace: Workspace) -> Path:
+    return workspace.online_store.with_name("online_users.parquet")
