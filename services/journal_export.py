@@ -1,0 +1,119 @@
+"""The journal as Parquet in canonical columns, for dbt and for `nextbest export`. The journal is only read here."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from recommender.errors import InputError
+from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
+from recommender.workspace import Workspace
+
+__all__ = ["export_journal", "export_table"]
+
+_BATCH = {"events": 50_000, "decisions": 2_000, "dead_letters": 5_000}  # rows held in memory; a decision is about 10 kB
+_SCHEMAS = {"events": EVENT_SCHEMA, "decisions": DECISION_SCHEMA, "dead_letters": DEAD_LETTER_SCHEMA}
+
+# Columns in the order of the schema. An anonymous event belongs to whoever its anonymous id was identified as since.
+_EVENTS = """
+select event_id, coalesce(identities.user_id, events.user_id), item_id, event_type, occurred_ms, session_id,
+       quantity, price_micros, channel, device, country, placement, decision_id, position, properties,
+       recorded_ms, 'journal'
+from events left join identities on identities.anonymous_user_id = events.user_id
+order by seq
+"""
+_DECISIONS = "select row, slate_features from decisions order by seq"
+_DEAD_LETTERS = "select 'journal', 'events', reason, cast(raw as text) from dead_letters order by seq"
+_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": _DEAD_LETTERS}
+
+# JSON holds times as integers of milliseconds; the feature bytes travel beside it.
+_DECISION_JSON = pa.schema(
+    [
+        pa.field(field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)
+        for field in DECISION_SCHEMA
+        if field.name != "slate_features"
+    ]
+)
+
+
+def export_journal(workspace: Workspace) -> dict[str, int]:
+    """Write landing/journal/{events,decisions,dead_letters}.parquet from one snapshot; rows written by table.
+
+    All three are always written, empty ones too; the same journal gives the same bytes. Memory is
+    bounded by a batch. Each file is written aside, synced and renamed.
+    """
+    targets = {
+        "events": workspace.journal_events,
+        "decisions": workspace.journal_decisions,
+        "dead_letters": workspace.journal_dead_letters,
+    }
+    with closing(_open(workspace.journal)) as connection:
+        connection.execute("begin")  # one snapshot: no event without the decision it names
+        return {name: _write(connection, name, path) for name, path in targets.items()}
+
+
+def export_table(workspace: Workspace, name: str, path: Path) -> int:
+    """Write one table, "events" or "decisions", to a Parquet file of the caller's choice; rows written."""
+    if name not in _QUERIES:
+        raise InputError(f"a table called {name!r}.", "one of events, decisions, dead_letters.", "name one of them.")
+    with closing(_open(workspace.journal)) as connection:
+        return _write(connection, name, path.absolute())
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The journal, or an empty database in memory while nothing has been recorded yet."""
+    return sqlite3.connect(path if path.exists() else ":memory:", timeout=10.0, isolation_level=None)
+
+
+def _write(connection: sqlite3.Connection, name: str, path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    rows = 0
+    try:
+        with pq.ParquetWriter(aside, _SCHEMAS[name], compression="zstd") as writer:
+            for batch in _batches(connection, name):
+                writer.write_table(batch, row_group_size=_BATCH[name])
+                rows += batch.num_rows
+        with aside.open("rb") as handle:
+            os.fsync(handle.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return rows
+
+
+def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
+    if not connection.execute("select 1 from sqlite_master where name = ?", (name,)).fetchone():
+        return
+    cursor = connection.execute(_QUERIES[name])
+    while rows := cursor.fetchmany(_BATCH[name]):
+        yield _decision_table(rows) if name == "decisions" else _table(rows, _SCHEMAS[name])
+
+
+def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _decision_table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    texts, features = zip(*rows, strict=True)
+    lines = b"\n".join(texts)
+    table = pj.read_json(
+        io.BytesIO(lines),
+        read_options=pj.ReadOptions(block_size=min(len(lines) + 1, 2**31 - 1)),  # a row must not straddle blocks
+        parse_options=pj.ParseOptions(explicit_schema=_DECISION_JSON, unexpected_field_behavior="error"),
+    )
+    by_name = {name: table[name].combine_chunks() for name in table.column_names}
+    by_name["slate_features"] = pa.array(features, pa.binary())
+    columns = [by_name[field.name].cast(field.type) for field in DECISION_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)

@@ -1,0 +1,67 @@
+"""What the journal is handed: parsed messages, rejected ones and decisions, as plain values. Nothing is stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recommender.events import Interaction
+
+__all__ = ["ANONYMOUS_PREFIX", "DeadLetter", "Entry", "Message", "Receipt", "RecordedEvent", "anonymous_user"]
+
+ANONYMOUS_PREFIX = "anon:"
+
+
+def anonymous_user(anonymous_id: str) -> str:
+    """The canonical user id of somebody who has not been identified."""
+    return ANONYMOUS_PREFIX + anonymous_id
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """One canonical event with the columns of EVENT_SCHEMA that an Interaction leaves out."""
+
+    interaction: Interaction
+    recorded_ms: int
+    session_id: str | None = None
+    properties: str | None = None  # JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One accepted message: at most once by `message_id`, with the events and the identity it carries."""
+
+    message_id: str
+    raw: bytes
+    received_ms: int
+    events: tuple[RecordedEvent, ...] = ()
+    identity: tuple[str, str] | None = None  # (anonymous id, user id)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One rejected message, kept as it arrived; the same bytes rejected again are the same letter."""
+
+    reason: str
+    raw: bytes
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one request wants on disk before it is answered; stored whole or not at all."""
+
+    messages: tuple[Message, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    decision: Mapping[str, Any] | None = None  # the columns of DECISION_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an entry, once committed and synced."""
+
+    stored: int = 0
+    duplicates: int = 0
+    events: int = 0
+    rejected: tuple[str, ...] = field(default=())  # reasons
