@@ -64,7 +64,9 @@ def backtest(
         lists = _lists(ring, k, is_novel)
         tables.append(lists)
         users = len(lists["user_id"].unique())
-        report.append({"cut": moment, "users": users, "bundle": version, "seconds": round(time.monotonic() - started, 1)})
+        report.append(
+            {"cut": moment, "users": users, "bundle": version, "seconds": round(time.monotonic() - started, 1)}
+        )
         console.print(f"[bold]{moment}[/]: lists for {users:,} users")
     _write(pa.concat_tables(tables), Path(out))
     return {"source": source, "k": k, "novel": is_novel, "cuts": report, "out": out}
@@ -72,8 +74,9 @@ def backtest(
 
 def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
     """A challenger trained at the cut; one that the same code made of the same files is taken as it is."""
-    from orchestration.provenance import code_fingerprint
     from recommender.model.bundle import verify_bundle
+
+    from orchestration.provenance import code_fingerprint
 
     folder = ring.workspace.models / "challenger"
     stamp = ring.workspace.root / "backtest.json"
@@ -95,6 +98,7 @@ def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
 def _lists(ring: Ring, k: int, is_novel: bool) -> pa.Table:
     from recommender.model.bundle import load_bundle
     from recommender.model.lists import recommend_lists
+
     from recommender.states import UserStates
 
     cut_ms = read_as_of_ms(ring.workspace)

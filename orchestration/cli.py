@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nextbest", description="Recommendations and AI decisioning on your warehouse.")
+    parser = argparse.ArgumentParser(
+        prog="nextbest", description="Recommendations and AI decisioning on your warehouse."
+    )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
@@ -194,7 +196,11 @@ def _lines(value: Any, depth: int = 0) -> list[str]:
             lines += [f"{indent}{key}:", *_lines(inner, depth + 1)] if nested else [f"{indent}{key}: {_plain(inner)}"]
         return lines
     if isinstance(value, list):
-        return [line for inner in value for line in (_lines(inner, depth) if isinstance(inner, dict) else [f"{indent}- {_plain(inner)}"])]
+        return [
+            line
+            for inner in value
+            for line in (_lines(inner, depth) if isinstance(inner, dict) else [f"{indent}- {_plain(inner)}"])
+        ]
     return [f"{indent}{_plain(value)}"]
 
 

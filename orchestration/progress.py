@@ -20,7 +20,13 @@ console = Console(stderr=True, highlight=False)
 @contextmanager
 def following(title: str, total_steps: int | None = None) -> Iterator[Callable[[StepNews], None]]:
     """Hand out a listener for `runs.execute`; steps that end are printed, the step at work is shown beside the bar."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     begun: dict[str, float] = {}
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=total_steps)

@@ -16,7 +16,6 @@ from dagster import DagsterEventType
 from orchestration.instance import open_instance
 from orchestration.resources import Ring
 from recommender.errors import NextbestError
-from recommender.workspace import Workspace
 
 __all__ = ["RunOutcome", "StepNews", "execute"]
 
@@ -146,5 +145,3 @@ def _sentence(error: Any) -> str:
 
 def _all_subclasses(cls: type) -> set[type]:
     return {cls}.union(*(_all_subclasses(child) for child in cls.__subclasses__()))
-
-

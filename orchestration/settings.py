@@ -1,4 +1,4 @@
-"""Which source feeds a workspace, until when, and which clock its service keeps: one JSON file, read and written here."""
+"""Which source feeds a workspace, until when, and which clock its service keeps: one JSON file, kept here."""
 
 from __future__ import annotations
 

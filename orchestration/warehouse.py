@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
 from packaging.version import Version
@@ -67,17 +68,8 @@ def _cut_time(workspace: Workspace, until: str) -> str:
 
 
 def _latest(path: Path, column: str) -> datetime | None:
-    values = pq.read_table(path, columns=[column])[column] if path.exists() else []
-    if len(values) == 0:
-        return None
-    latest = max(values.to_pylist()) if len(values) < 2 else _arrow_max(values)
-    return latest
-
-
-def _arrow_max(values: Any) -> datetime:
-    import pyarrow.compute as pc
-
-    return pc.max(values).as_py()  # type: ignore[no-any-return]
+    """The newest moment in a column, None for a table without rows."""
+    return pc.max(pq.read_table(path, columns=[column])[column]).as_py() if path.exists() else None  # type: ignore[no-any-return]
 
 
 def prepare_manifest(workspace: Workspace, source: str) -> Path:

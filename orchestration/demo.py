@@ -1,0 +1,263 @@
+"""`nextbest demo`: the whole ring on a simulated shop, told as it happens. Every part in it is the real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from orchestration.processes import OwnedProcess, free_port
+from orchestration.progress import console, following
+from orchestration.resources import Ring
+from orchestration.ring import anchor_clock, simulate_tables
+from orchestration.runs import RunOutcome, execute
+from orchestration.settings import WorkspaceSettings, save_settings
+from orchestration.slack_receiver import SlackReceiver
+from orchestration.ui import start_ui
+from orchestration.visitors import Traffic, VisitorConfig, browse
+from recommender.errors import NextbestError
+from recommender.events import DAY_MS
+from recommender.simulation import Shop
+from recommender.workspace import Workspace
+
+__all__ = ["DemoConfig", "run_demo"]
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Size of the story; large enough for the gate to have evidence, small enough for two cores and a coffee."""
+
+    users: int = 2_000
+    items: int = 400
+    days: int = 56
+    seed: int = 7
+    visitors_a_day: int = 300
+    calm_days: int = 2
+    shifted_days: int = 4
+    shifted_share: float = 0.7
+    sensor_patience_seconds: int = 300
+
+
+@dataclass
+class Story:
+    """What the demo has started and found so far; `close` ends everything that was started."""
+
+    workspace: Workspace
+    config: DemoConfig
+    shop: Shop
+    ring: Ring
+    started: float = field(default_factory=time.monotonic)
+    figures: dict[str, Any] = field(default_factory=dict)
+    closers: list[Any] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    slack: SlackReceiver = field(default_factory=SlackReceiver)
+    now_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.now_ms = self.shop.config.end_ms
+
+    def close(self) -> None:
+        for closer in reversed(self.closers):
+            closer()
+        self.closers.clear()
+
+
+def run_demo(workspace: Workspace, once: bool, config: DemoConfig | None = None) -> int:
+    """Play the story in a fresh folder under the workspace; stay up until Ctrl-C unless `once`."""
+    config = config or DemoConfig()
+    space = Workspace(workspace.root / "demo")
+    shutil.rmtree(space.root, ignore_errors=True)
+    story = _open_shop(space, config)
+    try:
+        _first_turn(story)
+        _calm_days(story)
+        _taste_shift(story)
+        _summary(story)
+        if not once:
+            console.print("\nEverything stays up until [bold]Ctrl-C[/].")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("\nclosing the shop")
+    finally:
+        story.close()
+    return 0
+
+
+def _open_shop(space: Workspace, config: DemoConfig) -> Story:
+    _chapter("1", "A simulated shop opens, and two months of its past are landed")
+    tables = space.root / "shop"
+    made = simulate_tables(config.users, config.items, config.days, config.seed, str(tables))
+    save_settings(space, WorkspaceSettings("simulated", str(tables)))
+    return Story(space, config, made.shop, Ring(home=str(space.root)))
+
+
+def _first_turn(story: Story) -> None:
+    _chapter("2", "The ring turns once: validate, build features, train, pass the gate")
+    outcome = _turn(story, "ring")
+    story.figures["first verdict"] = outcome.metadata["champion"]["verdict"]
+    _chapter("3", "The decision service opens, and answers")
+    _open_service(story)
+    _show_a_slate(story)
+    story.figures["seconds to the first recommendation"] = round(time.monotonic() - story.started, 1)
+
+
+def _calm_days(story: Story) -> None:
+    _chapter(
+        "4", "Visitors browse through the real HTTP service; Dagster's daemon and a Slack receiver come up beside it"
+    )
+    _open_slack(story)
+    _open_dagster(story)
+    traffic = _visitors(story, story.config.calm_days, "calm days")
+    story.figures["clicks a slate, calm days"] = round(traffic.clicks_per_slate, 3)
+    _chapter("5", "Their decisions become training rows, and the ring turns again")
+    outcome = _turn(story, "ring")
+    story.figures["decisions that became training rows"] = outcome.metadata["training_set"]["served_slates"]
+    story.figures["drift on calm days"] = outcome.metadata["drift_report"]["verdict"]
+
+
+def _taste_shift(story: Story) -> None:
+    config = story.config
+    _chapter("6", f"Tastes shift: {config.shifted_share:.0%} of the people now want other things")
+    story.shop = story.shop.shift_tastes(config.seed + 1, config.shifted_share)
+    before = _champion(story)
+    traffic = _visitors(story, config.shifted_days, "after the shift")
+    story.figures["clicks a slate, after the shift"] = round(traffic.clicks_per_slate, 3)
+    outcome = _turn(story, "refresh")
+    story.figures["drift after the shift"] = outcome.metadata["drift_report"]["verdict"]
+    _chapter("7", "The sensor sees it and asks for one retraining; the gate decides; Slack is told")
+    run = _await_retraining(story)
+    story.figures["retraining"] = run
+    after = _champion(story)
+    story.figures["champion"] = f"{after} (before: {before})" if after != before else f"{after} (kept)"
+    _await_messages(story)
+
+
+def _turn(story: Story, job: str) -> RunOutcome:
+    with following(job) as listen:
+        outcome = execute(story.ring, job, listen)
+    if not outcome.is_success:
+        raise NextbestError(
+            f"the job {job} failed: {'; '.join(outcome.failures + outcome.failed_checks)}",
+            "a turn of the ring that ends well.",
+            f"read the run {outcome.run_id}: `NEXTBEST_HOME={story.workspace.root} nextbest dev`.",
+        )
+    anchor_clock(story.workspace)
+    return outcome
+
+
+def _open_service(story: Story) -> None:
+    from services.server import start_background
+
+    from services.keys import create_key
+
+    keys = {role: create_key(story.workspace, role) for role in ("read", "write")}
+    handle = start_background(story.workspace, free_port())
+    story.closers.append(handle.stop)
+    handle.wait_ready()
+    story.figures["service"] = handle.url
+    story.keys = keys
+
+
+def _show_a_slate(story: Story) -> None:
+    import httpx
+
+    visit = story.shop.live_visitors(story.config.visitors_a_day, story.shop.config.end_ms, story.config.seed)[0]
+    answered = httpx.post(
+        f"{story.figures['service']}/v1/recommend",
+        headers={"Authorization": f"Bearer {story.keys['read']}"},
+        json={"user_id": visit.user_id, "placement": "home", "k": 5},
+        timeout=10,
+    )
+    answer = answered.raise_for_status().json()
+    table = Table(title=f"for {visit.user_id}, decision {answer['decision_id']}")
+    for column in ("rank", "item", "title", "source", "propensity"):
+        table.add_column(column)
+    for item in answer["items"]:
+        row = (item["rank"], item["item_id"], item["title"], item["source"], f"{item['propensity']:.3f}")
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
+def _open_slack(story: Story) -> None:
+    story.slack.start()
+    story.closers.append(story.slack.stop)
+    os.environ[SLACK_VARIABLE] = story.slack.url
+
+
+def _open_dagster(story: Story) -> None:
+    port = free_port()
+    process: OwnedProcess = start_ui(story.workspace, "127.0.0.1", port)
+    story.closers.append(process.stop)
+    process.wait_until_ready(f"http://127.0.0.1:{port}/server_info", 180)
+    story.figures["dagster"] = f"http://127.0.0.1:{port}/asset-groups"
+
+
+def _visitors(story: Story, days: int, title: str) -> Traffic:
+    config = VisitorConfig(story.now_ms, days, story.config.visitors_a_day, seed=story.config.seed + story.now_ms % 97)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title)
+        traffic = browse(
+            story.shop,
+            story.figures["service"],
+            story.keys,
+            config,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    story.now_ms += days * DAY_MS
+    console.print(
+        f"  {title}: {traffic.slates:,} slates, {traffic.clicks:,} clicks, {traffic.purchases:,} purchases, "
+        f"{traffic.degraded} degraded, {traffic.failed} failed"
+    )
+    return traffic
+
+
+def _await_retraining(story: Story) -> str:
+    """Follow the run that the sensor asked for; the demo launches nothing itself."""
+    import dagster as dg
+
+    from orchestration.instance import open_instance
+
+    deadline = time.monotonic() + story.config.sensor_patience_seconds
+    with console.status("waiting for the sensor"), open_instance(story.workspace) as instance:
+        while time.monotonic() < deadline:
+            runs = instance.get_runs(dg.RunsFilter(job_name="retrain"))
+            if runs and runs[0].is_finished:
+                return (
+                    f"{runs[0].run_id[:8]} {runs[0].status.value} because of {runs[0].tags.get('nextbest/cause', '?')}"
+                )
+            time.sleep(1)
+    return f"not seen within {story.config.sensor_patience_seconds} s"
+
+
+def _await_messages(story: Story, patience_seconds: float = 45) -> None:
+    """The verdict reaches Slack by a sensor of its own, half a minute after the run at most."""
+    deadline = time.monotonic() + patience_seconds
+    while len(story.slack.messages) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    story.figures["Slack messages"] = len(story.slack.messages)
+
+
+def _champion(story: Story) -> str:
+    from services.model_store import aliases
+
+    return aliases(story.workspace)["champion"]
+
+
+def _summary(story: Story) -> None:
+    story.figures["reports"] = str(story.workspace.reports)
+    story.figures["seconds in all"] = round(time.monotonic() - story.started, 1)
+    table = Table(title="The ring has turned", show_header=False)
+    for name, figure in story.figures.items():
+        table.add_row(name, str(figure))
+    console.print(table)
+
+
+def _chapter(number: str, text: str) -> None:
+    console.print(f"\n[bold cyan]{number}[/] [bold]{text}[/]")

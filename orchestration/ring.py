@@ -1,0 +1,110 @@
+"""`nextbest run` and `nextbest simulate`: a source landed and taken the whole way round, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from orchestration.progress import console, following
+from orchestration.resources import Ring
+from orchestration.runs import RunOutcome, execute
+from orchestration.settings import ARCHIVE_AGE_DAYS, WorkspaceSettings, load_settings, save_settings
+from orchestration.sources import check_source, parse_until
+from orchestration.tables import read_as_of_ms, to_iso
+from recommender.errors import InputError
+from recommender.events import DAY_MS
+from recommender.simulation import Simulation, SimulationConfig, simulate, write_tables
+from recommender.workspace import Workspace
+
+__all__ = ["anchor_clock", "run_ring", "simulate_tables"]
+
+DEFAULT_SEED = 7
+RING_STEPS = 12
+
+
+def run_ring(workspace: Workspace, source: str | None, path: str | None, until: str) -> dict[str, Any]:
+    """Land the source (the last one when none is named), run the job `ring`, report its figures."""
+    settings = _settled(workspace, source, path, until)
+    if settings.source == "simulated" and not Path(settings.path).exists():
+        simulate_tables(2_000, 600, 60, DEFAULT_SEED, settings.path)
+    check_source(settings.source, settings.path)
+    save_settings(workspace, settings)
+    ring = Ring(home=str(workspace.root))
+    with following(f"ring {settings.source}", RING_STEPS) as listen:
+        outcome = execute(ring, "ring", listen)
+    if outcome.is_success:
+        anchor_clock(workspace)
+    return _report(workspace, settings, outcome)
+
+
+def _settled(workspace: Workspace, source: str | None, path: str | None, until: str) -> WorkspaceSettings:
+    cut = parse_until(until) if until else ""
+    if source is None and path is None:
+        stored = load_settings(workspace)
+        return WorkspaceSettings(stored.source, stored.path, cut, stored.clock)
+    if source is None or path is None:
+        raise InputError(
+            f"{'--source' if path is None else '--path'} alone.",
+            "both --source and --path, or neither to run the workspace's last source again.",
+            "write for example `nextbest run --source tables --path DIR`.",
+        )
+    wanted = WorkspaceSettings(source, str(Path(path).absolute()), cut)
+    if workspace.settings.exists():
+        stored = load_settings(workspace)
+        if (stored.source, stored.path, stored.until) == (wanted.source, wanted.path, wanted.until):
+            return stored
+    return wanted
+
+
+def anchor_clock(workspace: Workspace) -> None:
+    """Start the service's clock where the data end, when they ended long ago; never turn it back within a run."""
+    settings = load_settings(workspace)
+    now_ms, as_of_ms = time.time_ns() // 1_000_000, read_as_of_ms(workspace)
+    if now_ms - as_of_ms <= ARCHIVE_AGE_DAYS * DAY_MS:
+        clock: dict[str, Any] = {"mode": "wall"}
+    else:
+        offset = as_of_ms - now_ms
+        clock = {"mode": "replay", "offset_ms": max(offset, settings.clock.get("offset_ms", offset))}
+    save_settings(workspace, WorkspaceSettings(settings.source, settings.path, settings.until, clock))
+
+
+def _report(workspace: Workspace, settings: WorkspaceSettings, outcome: RunOutcome) -> dict[str, Any]:
+    figures = outcome.metadata
+    report: dict[str, Any] = {
+        "succeeded": outcome.is_success,
+        "run_id": outcome.run_id,
+        "source": settings.source,
+        "until": settings.until,
+        "seconds": round(outcome.seconds, 1),
+        "home": str(workspace.root),
+    }
+    if outcome.is_success:
+        report["as_of"] = to_iso(read_as_of_ms(workspace))
+        report["clock"] = load_settings(workspace).clock["mode"]
+    for name in ("training_set", "challenger", "champion", "online_user_states", "journal"):
+        if name in figures:
+            report[name] = figures[name]
+    if outcome.failed_checks:
+        report["failed_checks"] = outcome.failed_checks
+    if outcome.failures:
+        report["failures"] = outcome.failures
+    return report
+
+
+def simulate_tables(users: int, items: int, days: int, seed: int, out: str) -> Simulation:
+    """Simulate a shop and write its canonical tables to `out`, with a bar."""
+    try:
+        config = SimulationConfig(users=users, items=items, days=days)
+    except ValueError as problem:
+        raise InputError(
+            f"{users} users, {items} items, {days} days: {problem}.", "a shop that can exist.", "choose larger figures."
+        ) from problem
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("simulating days", total=days)
+        made = simulate(config, seed, lambda done, total: bar.update(task, completed=done, total=total))
+    write_tables(made, Path(out))
+    console.print(f"simulated shop: {made.events.num_rows:,} events, {users:,} users, {items:,} items → {out}")
+    return made

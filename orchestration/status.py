@@ -1,0 +1,67 @@
+"""`nextbest status`: what is served, how fresh it is, what drifted and which runs were last. Reading only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestration.settings import load_settings
+from orchestration.tables import read_as_of_ms, to_iso
+from recommender.errors import NextbestError
+from recommender.workspace import Workspace
+
+__all__ = ["read_status"]
+
+
+def read_status(workspace: Workspace) -> dict[str, Any]:
+    """Figures of the workspace; parts that do not exist yet say so instead of failing."""
+    settings = load_settings(workspace)
+    return {
+        "home": str(workspace.root),
+        "source": {"name": settings.source, "path": settings.path, "until": settings.until, "clock": settings.clock},
+        "models": _models(workspace),
+        "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
+        "drift": _latest_json(workspace, "drift.json"),
+        "performance": _latest_json(workspace, "performance.json"),
+        "runs": _runs(workspace),
+    }
+
+
+def _models(workspace: Workspace) -> dict[str, Any]:
+    from recommender.model.bundle import verify_bundle
+
+    from services.model_store import aliases, bundle_folder
+
+    found: dict[str, Any] = {}
+    for alias, version in aliases(workspace).items():
+        manifest = verify_bundle(bundle_folder(workspace, version))
+        found[alias] = {"version": version, "as_of": to_iso(manifest.as_of_ms), "metrics": manifest.metrics}
+    return found or {"champion": "none yet: nothing was promoted"}
+
+
+def _latest_json(workspace: Workspace, name: str) -> Any:
+    path = workspace.monitoring / name
+    return json.loads(path.read_text()) if path.exists() else "not looked at yet"
+
+
+def _runs(workspace: Workspace, limit: int = 5) -> list[dict[str, Any]]:
+    from orchestration.instance import open_instance
+
+    with open_instance(workspace) as instance:
+        records = instance.get_run_records(limit=limit)
+    return [
+        {
+            "run": record.dagster_run.run_id[:8],
+            "job": record.dagster_run.job_name,
+            "status": record.dagster_run.status.value,
+            "ended": to_iso(int(record.end_time * 1000)) if record.end_time else "",
+        }
+        for record in records
+    ]
+
+
+def _or_reason(read: Any) -> Any:
+    try:
+        return read()
+    except NextbestError as problem:
+        return problem.found
