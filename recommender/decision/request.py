@@ -1,0 +1,164 @@
+"""What is asked of a decision, read from JSON and checked. Nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recommender.decision.placements import PLACEMENTS, Placement
+from recommender.decision.rules import Filter
+from recommender.errors import RequestError
+from recommender.states import Contexts
+
+__all__ = ["DecisionRequest"]
+
+MAX_ID_LENGTH = 512
+MAX_CONTEXT_LENGTH = 10_000  # characters of JSON: it is stored with every decision
+LIST_LIMITS = {"context_items": 100, "candidates": 1_000, "exclude": 10_000}
+FIELDS = ("user_id", "anonymous_id", "placement", "k", *LIST_LIMITS, "filter", "context")
+
+
+@dataclass(frozen=True)
+class DecisionRequest:
+    """One checked request: who, where, how many, under which conditions, and when.
+
+    `candidates` None means that retrieval proposes them. `context` holds what the caller says of the
+    moment (`device` and `channel` reach the model); `filter_body` is the filter as it was sent.
+    """
+
+    decision_id: str
+    decided_ms: int
+    placement: str
+    k: int
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    context_items: tuple[str, ...] = ()
+    candidates: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    filter: Filter = field(default_factory=Filter)
+    filter_body: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(
+        cls, body: object, decision_id: str, decided_ms: int, placements: Mapping[str, Placement] = PLACEMENTS
+    ) -> DecisionRequest:
+        """Read a decoded JSON body; raises RequestError with a sentence for whatever cannot be answered."""
+        if not isinstance(body, dict):
+            raise _refused(f"a body of type {type(body).__name__}", "a JSON object", "Send an object.")
+        _storable(body)
+        for name in body:
+            if name not in FIELDS:
+                raise _refused(f"the unknown field {name!r:.80}", f"one of {', '.join(FIELDS)}", "Rename or remove it.")
+        user_id, anonymous_id = _id(body, "user_id"), _id(body, "anonymous_id")
+        if user_id is None and anonymous_id is None:
+            raise _refused("neither user_id nor anonymous_id", "one of them", "Say whom the slate is for.")
+        placement = _placement(body.get("placement", "home"), placements)
+        lists = {name: _ids(body, name, limit) for name, limit in LIST_LIMITS.items()}
+        filter_body = {} if body.get("filter") is None else body["filter"]
+        return cls(
+            decision_id=decision_id,
+            decided_ms=decided_ms,
+            placement=placement.name,
+            k=_k(body.get("k"), placement),
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+            context_items=lists["context_items"] or (),
+            candidates=lists["candidates"],
+            exclude=lists["exclude"] or (),
+            filter=Filter.parse(filter_body),
+            filter_body=filter_body,
+            context=_context(body.get("context")),
+        )
+
+    @property
+    def subject(self) -> str:
+        """The id under which the person is known: the user's, else the anonymous one."""
+        return self.user_id or self.anonymous_id or ""
+
+    def contexts(self) -> Contexts:
+        """The moment as the assembler takes it: a batch of one."""
+        device, channel = (str(self.context.get(name) or "") for name in ("device", "channel"))
+        return Contexts(
+            np.array([self.decided_ms], np.int64), [self.placement], [device], [channel], [self.context_items]
+        )
+
+    def context_text(self) -> str:
+        """The record's `context`: what the caller said of the moment, and the context items."""
+        items = {"context_items": list(self.context_items)} if self.context_items else {}
+        return _text({**self.context, **items})
+
+    def filter_text(self) -> str:
+        """The record's `filter`: the filter as sent, and the excluded items."""
+        return _text({**self.filter_body, **({"exclude": list(self.exclude)} if self.exclude else {})})
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True) if value else "{}"
+
+
+def _storable(body: Mapping[str, Any]) -> None:
+    """Refuse what JSON readers let through and UTF-8 or a later reader would not: lone surrogates, NaN, deep nests."""
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refused(f"a body that cannot be stored ({error!s:.100})", "plain JSON in UTF-8", "Send that.") from error
+
+
+def _id(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH:
+        return value
+    raise _refused(f"{name} = {value!r:.80}", f"a text of 1 to {MAX_ID_LENGTH} characters", "Send the id as text.")
+
+
+def _ids(body: Mapping[str, Any], name: str, limit: int) -> tuple[str, ...] | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) and len(item) <= MAX_ID_LENGTH for item in value):
+        raise _refused(f"{name} = {value!r:.80}", "a list of item ids as texts", "Send the ids as a list of texts.")
+    if len(value) > limit:
+        raise _refused(f"{len(value)} ids in {name}", f"at most {limit}", "Send fewer.")
+    return tuple(value)
+
+
+def _placement(name: object, placements: Mapping[str, Placement]) -> Placement:
+    found = placements.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise _refused(f"placement = {name!r:.80}", f"one of {', '.join(placements)}", "Name a known placement.")
+    return found
+
+
+def _k(value: object, placement: Placement) -> int:
+    if value is None:
+        return placement.default_k
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= placement.max_k:
+        return value
+    expected = f"a whole number from 1 to {placement.max_k} for {placement.name}"
+    raise _refused(f"k = {value!r:.80}", expected, "Ask for that many, or leave k out.")
+
+
+def _context(value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _refused(f"context of type {type(value).__name__}", "an object", "Send an object, or leave it out.")
+    if "context_items" in value:
+        raise _refused("context_items inside context", "it beside context", "Move it one level up.")
+    for name in ("device", "channel"):
+        if not isinstance(value.get(name, ""), str):
+            raise _refused(f"context.{name} = {value[name]!r:.80}", "a text", "Send it as text.")
+    if len(_text(value)) > MAX_CONTEXT_LENGTH:
+        raise _refused("a long context", f"at most {MAX_CONTEXT_LENGTH} characters of JSON", "Send what matters.")
+    return value
+
+
+def _refused(found: str, expected: str, remedy: str) -> RequestError:
+    return RequestError(f"{found}.", f"{expected}.", remedy)
