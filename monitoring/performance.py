@@ -6,7 +6,6 @@ What follows from a fall is in `retraining`; comparisons of variants (experiment
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -140,10 +139,8 @@ def live_performance(
     best = outcomes[(delay >= 0) & (delay < window_ms)].groupby("decision_id")[["clicked", "bought", "reward"]].max()
     rows = judged.merge(best, how="left", left_on="decision_id", right_index=True).fillna(dict.fromkeys(best, 0))
     rows["day"] = pd.to_datetime(rows["decided_ms"], unit="ms").dt.strftime("%Y-%m-%d")
-    days = tuple(
-        _performance(str(key[0]), str(key[1]), group, config) for key, group in _groups(rows, "version", "day")
-    )
-    models = tuple(_performance(str(key[0]), "all", group, config) for key, group in _groups(rows, "version"))
+    days = tuple(_performance(group, group["day"].iloc[0], config) for _, group in rows.groupby(["version", "day"]))
+    models = tuple(_performance(group, "all", config) for _, group in rows.groupby("version"))
     return LivePerformance(days, models, waiting=len(made) - len(judged))
 
 
@@ -201,18 +198,14 @@ def _milliseconds(times: pd.Series) -> pd.Series:
     return times.astype("datetime64[ms]").astype(np.int64)
 
 
-def _groups(rows: pd.DataFrame, *names: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    for key, group in rows.groupby(list(names)):
-        yield (key if isinstance(key, tuple) else (key,)), group
-
-
-def _performance(version: str, day: str, rows: pd.DataFrame, config: PerformanceConfig) -> Performance:
+def _performance(rows: pd.DataFrame, day: str, config: PerformanceConfig) -> Performance:
+    """The rows of one model."""
     z = _quantile(config.confidence)
     people = rows.groupby("person")[["clicked", "bought", "reward"]].sum().astype(np.float64)
-    decisions = rows.groupby("person").size().to_numpy(np.float64)
+    decisions = np.asarray(rows.groupby("person").size(), dtype=np.float64)
     clicked, bought, reward = (_clustered(people[name].to_numpy(), decisions) for name in people)
     return Performance(
-        model_version=version,
+        model_version=str(rows["version"].iloc[0]),
         day=day,
         decisions=len(rows),
         users=len(people),

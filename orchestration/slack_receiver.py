@@ -53,16 +53,24 @@ class SlackReceiver:
         """The webhook's address, of Slack's shape: its last part is the secret."""
         return f"http://127.0.0.1:{self._server.server_port}{self._path}"
 
-    def __enter__(self) -> SlackReceiver:
+    def start(self) -> None:
         self._thread.start()
+
+    def stop(self) -> None:
+        """Answer nobody any more and free the port. Without effect on one that never started."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> SlackReceiver:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.stop()
 
     def receive(self, path: str, raw: bytes) -> ScriptedAnswer:
         """Slack's answers: 404 for an unknown hook, 400 for what is no message, 200 "ok" otherwise."""
