@@ -5,7 +5,8 @@ NextbestError                    a sentence for a person: what was found, what w
 │   ├── SourceError              a source's folder, files, columns or types
 │   └── RequestError             a request to the service (answers 400)
 ├── NotReadyError                this machine or workspace is not ready (port in use, no champion yet)
-│   └── NoChampionError          nothing was promoted so far
+│   ├── NoChampionError          nothing was promoted so far
+│   └── FeatureStoreError        the online store cannot be read now (the service answers from a simpler tier)
 ├── IntegrityError               stored bytes are not what was written (a corrupt bundle)
 └── GateError                    a gate refused; carries the reasons
 """
@@ -13,6 +14,7 @@ NextbestError                    a sentence for a person: what was found, what w
 from __future__ import annotations
 
 __all__ = [
+    "FeatureStoreError",
     "GateError",
     "InputError",
     "IntegrityError",
@@ -50,6 +52,10 @@ class NotReadyError(NextbestError):
 
 class NoChampionError(NotReadyError):
     """Nothing has been promoted yet, so there is nothing to serve."""
+
+
+class FeatureStoreError(NotReadyError):
+    """The online store cannot be read now."""
 
 
 class IntegrityError(NextbestError):

@@ -38,7 +38,8 @@ create table if not exists identities (anonymous_user_id text primary key, user_
 create index if not exists identities_by_user on identities (user_id);
 create table if not exists decisions (
     seq integer primary key autoincrement,
-    decision_id text not null unique, decided_ms integer not null, row blob not null, slate_features blob not null
+    decision_id text not null unique, user_id text, decided_ms integer not null,
+    row blob not null, slate_features blob not null
 );
 create table if not exists dead_letters (
     seq integer primary key autoincrement,
@@ -55,12 +56,15 @@ insert or ignore into events (
 """
 # The latest identify wins: a shared device belongs to whoever signed in last.
 _ADD_IDENTITY = "insert or replace into identities (anonymous_user_id, user_id) values (?, ?)"
-_ADD_DECISION = "insert or ignore into decisions (decision_id, decided_ms, row, slate_features) values (?, ?, ?, ?)"
+_ADD_DECISION = """
+insert or ignore into decisions (decision_id, user_id, decided_ms, row, slate_features) values (?, ?, ?, ?, ?)
+"""
 _ADD_DEAD_LETTER = "insert or ignore into dead_letters (digest, received_ms, reason, raw) values (?, ?, ?, ?)"
+# The newest 2,000 bound what one noisy client (a crawler, a test) can make a request cost.
 _LIVE = """
 select seq, event_id, event_type, occurred_ms, item_id, quantity, price_micros, channel, device, country,
        placement, decision_id, position
-from events where user_id = ? and recorded_ms >= ?
+from events where user_id = ? and recorded_ms >= ? order by recorded_ms desc limit 2000
 """
 _ALIASES = "select anonymous_user_id from identities where user_id = ?"
 _IDENTIFIED = "select user_id from identities where anonymous_user_id = ?"
@@ -178,8 +182,8 @@ def _event_row(event: RecordedEvent) -> tuple[Any, ...]:
     )
 
 
-def _decision_row(decision: Mapping[str, Any]) -> tuple[str, int, bytes, bytes]:
+def _decision_row(decision: Mapping[str, Any]) -> tuple[str, str | None, int, bytes, bytes]:
     """JSON keeps every float exactly (shortest text that reads back the same); the feature bytes stay bytes."""
     row = {name: value for name, value in decision.items() if name != "slate_features"}
     text = orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
-    return decision["decision_id"], decision["decided_at"], text, decision["slate_features"]
+    return decision["decision_id"], decision["user_id"], decision["decided_at"], text, decision["slate_features"]

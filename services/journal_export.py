@@ -23,7 +23,7 @@ __all__ = ["export_journal", "export_table"]
 _BATCH = {"events": 50_000, "decisions": 2_000, "dead_letters": 5_000}  # rows held in memory; a decision is about 10 kB
 _SCHEMAS = {"events": EVENT_SCHEMA, "decisions": DECISION_SCHEMA, "dead_letters": DEAD_LETTER_SCHEMA}
 
-# Columns in the order of the schema. An anonymous event belongs to whoever its anonymous id was identified as since.
+# Columns in the order of the schema. What an anonymous id did belongs to whoever it was identified as since.
 _EVENTS = """
 select event_id, coalesce(identities.user_id, events.user_id), item_id, event_type, occurred_ms, session_id,
        quantity, price_micros, channel, device, country, placement, decision_id, position, properties,
@@ -31,7 +31,11 @@ select event_id, coalesce(identities.user_id, events.user_id), item_id, event_ty
 from events left join identities on identities.anonymous_user_id = events.user_id
 order by seq
 """
-_DECISIONS = "select row, slate_features from decisions order by seq"
+_DECISIONS = """
+select row, slate_features, coalesce(identities.user_id, decisions.user_id)
+from decisions left join identities on identities.anonymous_user_id = decisions.user_id
+order by seq
+"""
 _DEAD_LETTERS = "select 'journal', 'events', reason, cast(raw as text) from dead_letters order by seq"
 _QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": _DEAD_LETTERS}
 
@@ -106,7 +110,7 @@ def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
 
 
 def _decision_table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    texts, features = zip(*rows, strict=True)
+    texts, features, user_ids = zip(*rows, strict=True)
     lines = b"\n".join(texts)
     table = pj.read_json(
         io.BytesIO(lines),
@@ -115,5 +119,6 @@ def _decision_table(rows: list[tuple[Any, ...]]) -> pa.Table:
     )
     by_name = {name: table[name].combine_chunks() for name in table.column_names}
     by_name["slate_features"] = pa.array(features, pa.binary())
+    by_name["user_id"] = pa.array(user_ids, pa.string())
     columns = [by_name[field.name].cast(field.type) for field in DECISION_SCHEMA]
     return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)

@@ -26,7 +26,7 @@ _FOLDER = "bundle"  # inside the stored model, beside BentoML's own model.yaml
 
 def publish(workspace: Workspace, folder: Path) -> str:
     """Copy a verified bundle into the model store; its version. A bundle that is already there stays as it is."""
-    version = verify_bundle(folder).version
+    version: str = verify_bundle(folder).version
     store = _store(workspace)
     stored = _stored_path(store, version)
     if stored is not None:

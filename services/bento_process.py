@@ -1,0 +1,33 @@
+"""The process that BentoML's supervisor runs in; started by `services.server`, which has checked everything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from services.lifeline import end_with_parent
+from services.logs import log_as_json
+
+__all__ = ["main"]
+
+
+def main(host: str, port: int) -> None:
+    """Serve until a signal ends it. Blocks."""
+    end_with_parent()
+    from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
+
+    from services.service import Nextbest
+
+    log_as_json()
+    Nextbest.inject_config()  # type: ignore[attr-defined]  # the workers' number and the rest, as the class declares them
+    serve_http(
+        "services.service:Nextbest",
+        working_dir=str(Path(__file__).resolve().parent.parent),
+        host=host,
+        port=port,
+        timeout_graceful_shutdown=5,
+    )
+
+
+if __name__ == "__main__":
+    main("127.0.0.1" if sys.argv[1] == "localhost" else sys.argv[1], int(sys.argv[2]))
