@@ -1,0 +1,101 @@
+{# Whatever one warehouse says differently from another. A new target adds <adapter>__ versions here and nowhere else. #}
+
+{# A text or a timestamp of any precision, with or without an offset, as naive UTC truncated to milliseconds. #}
+{% macro utc_timestamp(expression, data_type='VARCHAR') -%}
+    {{- adapter.dispatch('utc_timestamp', 'nextbest')(expression, data_type) -}}
+{%- endmacro %}
+{% macro duckdb__utc_timestamp(expression, data_type) -%}
+    {#- A cast to TIMESTAMP_MS rounds: 23:59:59.9996 would land in the next day. -#}
+    {%- if data_type.startswith('TIMESTAMP WITH TIME ZONE') -%}
+        {%- set instant = 'timezone(\'UTC\', ' ~ expression ~ ')' -%}
+    {%- elif data_type.startswith('TIMESTAMP') or data_type == 'DATE' -%}
+        {%- set instant = 'cast(' ~ expression ~ ' as timestamp)' -%}
+    {%- else -%}
+        {%- set instant = 'timezone(\'UTC\', try_cast(' ~ expression ~ ' as timestamptz))' -%}
+    {%- endif -%}
+    cast(date_trunc('milliseconds', {{ instant }}) as timestamp_ms)
+{%- endmacro %}
+
+{% macro utc_timestamp_literal(text) -%}
+    {{- utc_timestamp("'" ~ text ~ "'") -}}
+{%- endmacro %}
+
+{# Milliseconds since 1970 of a naive UTC timestamp. #}
+{% macro to_ms(column) -%}{{- adapter.dispatch('to_ms', 'nextbest')(column) -}}{%- endmacro %}
+{% macro duckdb__to_ms(column) -%}epoch_ms({{ column }}){%- endmacro %}
+
+{# 128-bit hash of the columns' texts; nulls and empty texts differ. Stable across versions, unlike hash(). #}
+{% macro content_hash(columns) -%}{{- adapter.dispatch('content_hash', 'nextbest')(columns) -}}{%- endmacro %}
+{% macro duckdb__content_hash(columns) -%}
+    md5(concat_ws('|',
+        {%- for column in columns %} coalesce(cast({{ column }} as varchar), '~'){{ ',' if not loop.last }}{% endfor %}))
+{%- endmacro %}
+
+{# JSON text of named columns, keys in the order given. #}
+{% macro json_of(columns) -%}{{- adapter.dispatch('json_of', 'nextbest')(columns) -}}{%- endmacro %}
+{% macro duckdb__json_of(columns) -%}
+    cast(json_object({% for name in columns %}'{{ name }}', {{ columns[name] }}{{ ', ' if not loop.last }}{% endfor %}) as varchar)
+{%- endmacro %}
+
+{# Value of `expression` in the row that comes last (first) by (at, tie). #}
+{% macro latest(expression, at, tie) -%}{{- adapter.dispatch('latest', 'nextbest')(expression, at, tie) -}}{%- endmacro %}
+{% macro duckdb__latest(expression, at, tie) -%}
+    arg_max({{ expression }}, row({{ at }}, {{ tie }})) filter (where {{ expression }} is not null)
+{%- endmacro %}
+
+{# A trimmed text, null where nothing is left. #}
+{% macro text_or_null(expression) -%}nullif(trim(cast({{ expression }} as varchar)), ''){%- endmacro %}
+
+{# Money as an integer of millionths. #}
+{% macro to_micros(expression) -%}{{- adapter.dispatch('to_micros', 'nextbest')(expression) -}}{%- endmacro %}
+{% macro duckdb__to_micros(expression) -%}
+    try_cast(round(try_cast({{ expression }} as double) * 1000000) as bigint)
+{%- endmacro %}
+
+{# Days since 1970 of a naive UTC timestamp. #}
+{% macro to_day(column) -%}{{- adapter.dispatch('to_day', 'nextbest')(column) -}}{%- endmacro %}
+{% macro duckdb__to_day(column) -%}cast(cast({{ column }} as date) - date '1970-01-01' as bigint){%- endmacro %}
+
+{# A record that sorts by its fields in the order given. #}
+{% macro record_of(fields) -%}{{- adapter.dispatch('record_of', 'nextbest')(fields) -}}{%- endmacro %}
+{% macro duckdb__record_of(fields) -%}
+    struct_pack({% for name in fields %}{{ name }} := {{ fields[name] }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+
+{# Aggregate: the n greatest records, greatest first; an empty list where nothing matches. #}
+{% macro greatest_records(record, n, condition) -%}
+    {{- adapter.dispatch('greatest_records', 'nextbest')(record, n, condition) -}}
+{%- endmacro %}
+{% macro duckdb__greatest_records(record, n, condition) -%}
+    max({{ record }}, {{ n }}) filter (where {{ condition }})
+{%- endmacro %}
+
+{# Aggregate over lists of records: the n greatest of all. #}
+{% macro merge_greatest(lists, n) -%}{{- adapter.dispatch('merge_greatest', 'nextbest')(lists, n) -}}{%- endmacro %}
+{% macro duckdb__merge_greatest(lists, n) -%}
+    coalesce(list_reverse_sort(list_distinct(flatten(list({{ lists }}) filter (where {{ lists }} is not null))))[1:{{ n }}], [])
+{%- endmacro %}
+
+{# One field of every record of a list. #}
+{% macro field_of(list, field) -%}{{- adapter.dispatch('field_of', 'nextbest')(list, field) -}}{%- endmacro %}
+{% macro duckdb__field_of(list, field) -%}list_transform({{ list }}, lambda entry: entry.{{ field }}){%- endmacro %}
+
+{# Aggregate: the n greatest distinct values, greatest first. #}
+{% macro greatest_distinct(value, n, condition) -%}
+    {{- adapter.dispatch('greatest_distinct', 'nextbest')(value, n, condition) -}}
+{%- endmacro %}
+{% macro duckdb__greatest_distinct(value, n, condition) -%}
+    list_reverse_sort(list(distinct {{ value }}) filter (where {{ condition }}))[1:{{ n }}]
+{%- endmacro %}
+
+{# Aggregate: the first n records of a group in the order given. #}
+{% macro first_records(fields, ordering, n) -%}
+    {{- adapter.dispatch('first_records', 'nextbest')(fields, ordering, n) -}}
+{%- endmacro %}
+{% macro duckdb__first_records(fields, ordering, n) -%}
+    list({{ record_of(fields) }} order by {{ ordering }})[1:{{ n }}]
+{%- endmacro %}
+
+{# weight × 2^(12 − n), exactly, in integers. #}
+{% macro halvings(weight, n) -%}{{- adapter.dispatch('halvings', 'nextbest')(weight, n) -}}{%- endmacro %}
+{% macro duckdb__halvings(weight, n) -%}({{ weight }} * (1 << cast(12 - ({{ n }}) as integer))){%- endmacro %}

@@ -1,0 +1,30 @@
+{# One name for one kind of event: lower snake case, and the common synonyms folded. Names nobody knows are kept. #}
+{% macro canonical_event_type(expression) -%}
+    {%- set synonyms = {
+        'view': ['page_view', 'page_viewed', 'product_view', 'product_viewed', 'item_view', 'item_viewed', 'view_item',
+                 'detail_view', 'pageview', 'viewed'],
+        'click': ['product_clicked', 'product_click', 'item_clicked', 'clicked', 'select_item'],
+        'impression': ['product_list_viewed', 'item_list_viewed', 'view_item_list', 'impressions', 'shown'],
+        'add_to_cart': ['cart', 'product_added', 'added_to_cart', 'addtocart', 'cart_add', 'add_cart', 'basket',
+                        'add_to_basket'],
+        'remove_from_cart': ['product_removed', 'removed_from_cart', 'cart_remove', 'removefromcart'],
+        'purchase': ['order_completed', 'buy', 'bought', 'transaction', 'purchased', 'order', 'completed_order', 'sale',
+                     'checkout_completed'],
+        'refund': ['order_refunded', 'refunded', 'return', 'returned'],
+        'like': ['liked', 'favorite', 'favourite', 'favorited'],
+        'dislike': ['disliked', 'thumbs_down'],
+        'bookmark': ['wishlist', 'add_to_wishlist', 'product_added_to_wishlist', 'save', 'saved'],
+        'rating': ['rate', 'rated', 'product_rated', 'review', 'product_reviewed'],
+        'skip': ['skipped'],
+        'unsubscribe': ['unsubscribed']
+    } -%}
+    {%- set snake -%}
+        trim(regexp_replace(lower(regexp_replace(trim({{ expression }}), '([a-z0-9])([A-Z])', '\1_\2', 'g')), '[^a-z0-9]+', '_', 'g'), '_')
+    {%- endset -%}
+    case
+        {%- for name, others in synonyms.items() %}
+        when {{ snake }} in ('{{ others | join("', '") }}') then '{{ name }}'
+        {%- endfor %}
+        else {{ snake }}
+    end
+{%- endmacro %}

@@ -1,0 +1,16 @@
+{{ config(enabled=is_chosen('tables')) }}
+
+-- Rows that cannot be used, as they arrived.
+{% for name, required in {'events': ['user_id', 'event_type', 'occurred_at'], 'items': ['item_id'],
+                          'users': ['user_id']}.items() %}
+{%- set table = landed(name) %}
+{%- if not loop.first %}
+union all
+{% endif %}
+select
+    '{{ name }}' as table_name,
+    {{ landed_fault(table, required) }} as reason,
+    {{ landed_row(table) }} as raw_row
+from {{ table.relation }}
+where {{ landed_fault(table, required) }} is not null
+{%- endfor %}
