@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from recommender.retrieval.candidates import Scored
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["FeatureSource", "Scored", "Scorer"]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Candidates of one user with their scores: all arrays have one row a candidate.
-
-    `item_index` int64 (n); `scores` float32 (n), higher is better; `features` float32 (n, n_features),
-    as the ranker saw them; `source` the generator that proposed each.
-    """
-
-    item_index: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
-    features: npt.NDArray[np.float32]
-    source: Sequence[str]
 
 
 class Scorer(Protocol):

@@ -1,56 +1,163 @@
-"""What generators produce and the ranker consumes: the generator protocol and the candidate batch."""
+"""What generators consume and produce: the decoded batch, the protocol, candidates before and after scoring."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
+from scipy import sparse
 
-from recommender.states import Contexts, UserStates
+from recommender.events import DAY_MS
+from recommender.states import Contexts, ItemTable, UserStates
 
-__all__ = ["CandidateGenerator", "Candidates"]
+__all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class UserBatch:
+    """User states decoded once against an item table; generators and the assembler read the same arrays.
+
+    The `history_*` arrays have one entry a (user, known item), users ascending, each user's in the
+    state's order (latest first); entries of items that are not in the table are left out. All
+    per-user sums over them run in that order, which makes results independent of the batch.
+    """
+
+    users: UserStates
+    contexts: Contexts
+    items: ItemTable
+    history_user: Integers
+    history_item: Integers
+    history_rows: Integers  # position of each kept entry in the flat list columns
+    recent_user: Integers
+    recent_item: Integers  # −1 where the item is not in the table
+
+    @classmethod
+    def read(cls, users: UserStates, contexts: Contexts, items: ItemTable) -> UserBatch:
+        """Look the histories' items up; `contexts` has one entry a user."""
+        assert len(users) == len(contexts), f"{len(users)} users, {len(contexts)} contexts"
+        item = items.positions(users.flat("history_item_ids"))
+        owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("history_item_ids")))
+        known = np.flatnonzero(item >= 0)
+        recent_owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("recent_item_ids")))
+        recent = items.positions(users.flat("recent_item_ids"))
+        return cls(users, contexts, items, owner[known], item[known], known, recent_owner, recent)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def history(self, name: str) -> Integers:
+        """An integer `history_<name>` list, aligned with `history_item`."""
+        return self.users.flat_integers(f"history_{name}")[self.history_rows]
+
+    @cached_property
+    def recent_is_skip(self) -> npt.NDArray[np.bool_]:
+        """Whether each recent event is a skip."""
+        types = self.users.flat("recent_event_types")
+        return np.asarray(pc.equal(types, "skip").to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    @cached_property
+    def history_age_days(self) -> npt.NDArray[np.float64]:
+        """Days from the last event with each history item to the moment of the decision; at least 0."""
+        age = self.contexts.at_ms[self.history_user] - self.history("last_ms")
+        return np.asarray(np.maximum(age, 0) / DAY_MS)
+
+    @cached_property
+    def history_offsets(self) -> Integers:
+        counts = np.bincount(self.history_user, minlength=len(self))
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    def slice(self, start: int, length: int) -> UserBatch:
+        """Some users of the batch, without looking their items up again."""
+        users, at = self.users.slice(start, length), self.contexts
+        stop = start + length
+        contexts = Contexts(
+            at.at_ms[start:stop],
+            at.placement[start:stop],
+            at.device[start:stop],
+            at.channel[start:stop],
+            at.context_item_ids[start:stop],
+        )
+        low, high = self.history_offsets[start], self.history_offsets[stop]
+        first = self.users.offsets("history_item_ids")[start]
+        owner, rows = self.history_user[low:high] - start, self.history_rows[low:high] - first
+        recent_offsets = self.users.offsets("recent_item_ids")
+        early, late = recent_offsets[start], recent_offsets[stop]
+        recent = (self.recent_user[early:late] - start, self.recent_item[early:late])
+        return UserBatch(users, contexts, self.items, owner, self.history_item[low:high], rows, *recent)
+
+    def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_matrix:
+        """Users × items with one value a history entry, float32."""
+        parts = (values.astype(np.float32), self.history_item.astype(np.int32), self.history_offsets.astype(np.int32))
+        return sparse.csr_matrix(parts, shape=(len(self), len(self.items)), copy=False)
 
 
 class CandidateGenerator(Protocol):
     """One family of retrieval, fitted at a cut.
 
     `scores` gives float32 (n_users, n_items): higher is better, 0 where the generator has nothing to
-    say. Callers bound the batch, so the dense panel stays bounded too. `save`/`load` write plain
-    arrays (npz, never pickle), the same bytes for the same fit.
+    say; a user's row has the same bits in every batch. Callers bound the batch, so the dense panel
+    stays bounded too. `arrays` are what was fitted; the generator is rebuilt from them alone.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    def scores(self, users: UserStates, contexts: Contexts) -> npt.NDArray[np.float32]: ...
+    def scores(self, batch: UserBatch) -> Floats: ...
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]: ...
-
-    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Candidates of a batch of users, grouped by user row in ascending order.
 
-    `offsets` int64 (n_users + 1); `item_index` int64 (n); `retrieval_scores` float32
-    (n, n_generators), every generator's score for every candidate whoever proposed it; `source`
-    int64 (n), position in `generators` of the first one that proposed it.
+    `offsets` int64 (n_users + 1); `item_index` int64 (n), ascending for each user unless it was
+    given; `retrieval_scores` float32 (n, n_generators), every generator's score for every candidate
+    whoever proposed it; `best` float32 (n_users, n_generators), each generator's highest score over
+    the whole catalogue, so that relative scores depend on no request's filter; `source` int64 (n),
+    position in `generators` of the first one that proposed it.
     """
 
-    offsets: npt.NDArray[np.int64]
-    item_index: npt.NDArray[np.int64]
-    retrieval_scores: npt.NDArray[np.float32]
-    source: npt.NDArray[np.int64]
+    offsets: Integers
+    item_index: Integers
+    retrieval_scores: Floats
+    best: Floats
+    source: Integers
     generators: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.item_index)
 
     @property
-    def user_row(self) -> npt.NDArray[np.int64]:
+    def user_row(self) -> Integers:
         """Row of the user of each candidate."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def keep(self, rows: Integers) -> Candidates:
+        """The candidates at ascending positions `rows`; users keep their rows, some perhaps without candidates."""
+        counts = np.bincount(self.user_row[rows], minlength=len(self.offsets) - 1)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        picked = (self.item_index[rows], self.retrieval_scores[rows], self.best, self.source[rows])
+        return Candidates(offsets, *picked, self.generators)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates of one user with their scores: all arrays have one row a candidate.
+
+    `item_index` int64 (n); `scores` float32 (n), higher is better; `features` float32 (n, n_features),
+    as the ranker saw them; `source` the generator that proposed each. Made by `model`, read by `decision`.
+    """
+
+    item_index: Integers
+    scores: Floats
+    features: Floats
+    source: Sequence[str]

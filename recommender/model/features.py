@@ -1,0 +1,265 @@
+"""The one assembler: user states, items, candidates and a moment become the model's matrix, in training and in serving.
+
+Every value depends on one user, one item and the moment alone, never on the other users of a batch
+or on the other candidates: sums run over a user's own entries in their stored order. So a row
+assembled alone has the same bits as in a batch of thousands. Nothing is scored here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.events import DAY_MS
+from recommender.model.items import ITEM_FEATURES, ItemMatrix
+from recommender.retrieval.candidates import Candidates, UserBatch
+
+__all__ = ["assemble", "feature_names", "feature_version"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Columns = dict[str, npt.NDArray[np.floating]]
+
+USER_FEATURES = (
+    "user_events",
+    "user_purchases",
+    "user_items",
+    "user_skips",
+    "user_days_since_last",
+    "user_days_since_first",
+    "user_purchase_days",
+    "user_purchase_gap",
+    "user_due_ratio",
+    "user_items_per_purchase_day",
+    "user_spend_per_purchase",
+    "user_repeat_share",
+)
+MOMENT_FEATURES = ("item_age_days", "item_idle_days")
+PAIR_FEATURES = (
+    "pair_events",
+    "pair_purchases",
+    "pair_strength",
+    "pair_share",
+    "pair_days_since_last",
+    "pair_days_since_first",
+    "pair_gap_days",
+    "pair_due_ratio",
+    "pair_events_per_day",
+    "pair_recency_rank",
+    "pair_is_in_last_visit",
+    "pair_recent_events",
+    "pair_recent_skips",
+)
+AFFINITY_FEATURES = ("category_share", "brand_share", "price_distance", "price_difference")
+CONTEXT_FEATURES = ("context_items",)
+
+
+def feature_names(generators: Sequence[str]) -> tuple[str, ...]:
+    """Columns of the matrix, in order; the retrieval columns follow the generators'."""
+    retrieval = tuple(f"retrieval_{name}" for name in generators)
+    relative = tuple(f"retrieval_{name}_relative" for name in generators)
+    groups = (USER_FEATURES, ITEM_FEATURES, MOMENT_FEATURES, PAIR_FEATURES, AFFINITY_FEATURES, CONTEXT_FEATURES)
+    return tuple(name for group in (*groups, retrieval, relative) for name in group)
+
+
+def feature_version(names: Sequence[str]) -> str:
+    """Twelve hex digits that change when a column is added, dropped, renamed, moved or redefined."""
+    return hashlib.sha256("\n".join((DEFINITIONS, *names)).encode()).hexdigest()[:12]
+
+
+DEFINITIONS = "1"  # raise when a column keeps its name and changes its meaning
+
+
+def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt.NDArray[np.float32]:
+    """float32 (n_candidates, n_features), C-contiguous, columns as `feature_names(candidates.generators)`.
+
+    Days are fractional; counts are log(1 + count) where they grow without bound; nan where a value
+    does not exist (days since an event that never happened), which XGBoost learns to read.
+    """
+    user, item = candidates.user_row, candidates.item_index
+    names = feature_names(candidates.generators)
+    place = {name: column for column, name in enumerate(names)}
+    matrix = np.empty((len(item), len(names)), dtype=np.float32)
+    start = place[ITEM_FEATURES[0]]
+    matrix[:, start : start + len(ITEM_FEATURES)] = items.fixed[item]
+    at = batch.contexts.at_ms
+    per_user = _user_columns(batch)
+    groups: tuple[Columns, ...] = (
+        {name: values[user] for name, values in per_user.items()},
+        _moment_columns(items, item, at[user]),
+        _pair_columns(batch, user, item),
+        _affinity_columns(batch, items, user, item),
+    )
+    for group in groups:
+        for name, values in group.items():
+            matrix[:, place[name]] = values
+    first = place[f"retrieval_{candidates.generators[0]}"]
+    width = len(candidates.generators)
+    best = candidates.best[user]
+    relative = np.divide(candidates.retrieval_scores, best, out=np.zeros_like(best), where=best > 0)
+    matrix[:, first : first + width] = candidates.retrieval_scores
+    matrix[:, first + width :] = relative
+    return matrix
+
+
+def _user_columns(batch: UserBatch) -> Columns:
+    users, at = batch.users, batch.contexts.at_ms
+    purchases = users.integers("purchase_count")
+    kept = np.bincount(batch.history_user, minlength=len(batch))
+    repeated = np.bincount(batch.history_user[batch.history("counts") > 1], minlength=len(batch))
+    days, gap = _purchase_rhythm(batch)
+    since_purchase = _days_between(users.integers("last_purchase_ms"), at)
+    return {
+        "user_events": np.log1p(users.integers("event_count")),
+        "user_purchases": np.log1p(purchases),
+        "user_items": np.log1p(kept),
+        "user_skips": np.log1p(users.integers("skip_count")),
+        "user_days_since_last": _days_between(users.integers("last_ms"), at),
+        "user_days_since_first": _days_between(users.integers("first_ms"), at),
+        "user_purchase_days": days,
+        "user_purchase_gap": gap,
+        "user_due_ratio": since_purchase / np.maximum(gap, 1.0),
+        "user_items_per_purchase_day": _ratio(purchases, days),
+        "user_spend_per_purchase": np.log1p(np.maximum(_ratio(users.integers("spend_micros"), purchases), 0) / 1e6),
+        "user_repeat_share": _ratio(repeated, kept),
+        "context_items": np.asarray([len(named) for named in batch.contexts.context_item_ids], dtype=np.float64),
+    }
+
+
+def _purchase_rhythm(batch: UserBatch) -> tuple[Floats, Floats]:
+    """Number of known purchase days, and the mean days between them (nan below two)."""
+    offsets, flat = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
+    count = np.diff(offsets)
+    gap = np.full(len(count), np.nan)
+    several = np.flatnonzero(count > 1)
+    newest, oldest = flat[offsets[several]], flat[offsets[several + 1] - 1]
+    gap[several] = (newest - oldest) / (count[several] - 1)
+    return count.astype(np.float64), gap
+
+
+def _moment_columns(items: ItemMatrix, item: Integers, at: Integers) -> Columns:
+    return {
+        "item_age_days": _days_between(items.listed_ms[item], at),
+        "item_idle_days": _days_between(items.last_ms[item], at),
+    }
+
+
+def _pair_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
+    """What the user's history says of the candidate itself; zeros and nan for an item without history."""
+    entry, has = _find(batch, user, item)
+    at = batch.contexts.at_ms[user]
+
+    def of(values: npt.NDArray[np.generic], missing: float = 0.0) -> Floats:
+        found = np.full(len(item), missing)
+        found[has] = values[entry[has]]
+        return found
+
+    count, first, last = of(batch.history("counts")), of(batch.history("first_ms")), of(batch.history("last_ms"))
+    since_last, since_first = of(_ages(batch, "last_ms"), np.nan), of(_ages(batch, "first_ms"), np.nan)
+    gap = np.where(count > 1, (last - first) / DAY_MS / np.maximum(count - 1, 1), np.nan)
+    order = np.arange(len(batch.history_item)) - batch.history_offsets[batch.history_user]
+    visit = batch.users.integers("last_ms")[user] // DAY_MS
+    events = np.maximum(batch.users.integers("event_count")[user], 1)
+    return {
+        "pair_events": count,
+        "pair_purchases": of(batch.history("purchase_counts")),
+        "pair_strength": of(batch.history("strengths")),
+        "pair_share": count / events,
+        "pair_days_since_last": since_last,
+        "pair_days_since_first": since_first,
+        "pair_gap_days": gap,
+        "pair_due_ratio": since_last / np.maximum(gap, 1.0),
+        "pair_events_per_day": count / np.maximum(since_first, 1.0),
+        "pair_recency_rank": of(order, np.nan),
+        "pair_is_in_last_visit": has & (last.astype(np.int64) // DAY_MS == visit) & (at > 0),
+        **_recent_columns(batch, user, item),
+    }
+
+
+def _ages(batch: UserBatch, name: str) -> Floats:
+    return _days_between(batch.history(name), batch.contexts.at_ms[batch.history_user])
+
+
+def _find(batch: UserBatch, user: Integers, item: Integers) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """History entry of each candidate, and whether there is one."""
+    width = len(batch.items)
+    keys = batch.history_user * width + batch.history_item
+    if not len(keys):
+        return np.zeros(len(item), dtype=np.int64), np.zeros(len(item), dtype=np.bool_)
+    order = np.argsort(keys)
+    wanted = user * width + item
+    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    entry = order[at]
+    return entry, keys[entry] == wanted
+
+
+def _recent_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
+    """How often the candidate is among the latest events, and how often it was skipped there."""
+    width = len(batch.items)
+    known = batch.recent_item >= 0
+    keys = (batch.recent_user * width + batch.recent_item)[known]
+    skipped = batch.recent_is_skip[known]
+    wanted = user * width + item
+    return {
+        "pair_recent_events": _occurrences(np.sort(keys[~skipped]), wanted),
+        "pair_recent_skips": _occurrences(np.sort(keys[skipped]), wanted),
+    }
+
+
+def _occurrences(ordered: Integers, wanted: Integers) -> Floats:
+    after = np.searchsorted(ordered, wanted, side="right")
+    return np.asarray(after - np.searchsorted(ordered, wanted, side="left"), dtype=np.float64)
+
+
+def _affinity_columns(batch: UserBatch, items: ItemMatrix, user: Integers, item: Integers) -> Columns:
+    """How the candidate resembles what the user chose: category, brand, price."""
+    strength = batch.history("strengths")
+    log_price = items.log_price[batch.history_item]
+    priced = ~np.isnan(log_price)
+    owner, weight = batch.history_user[priced], strength[priced].astype(np.float64)
+    total = np.bincount(owner, weights=weight, minlength=len(batch))
+    mean = _ratio(np.bincount(owner, weights=weight * log_price[priced], minlength=len(batch)), total)
+    difference = items.log_price[item] - mean[user]
+    return {
+        "category_share": _share(batch, items.category, strength, user, item),
+        "brand_share": _share(batch, items.brand, strength, user, item),
+        "price_distance": np.abs(difference),
+        "price_difference": difference,
+    }
+
+
+def _share(
+    batch: UserBatch, codes: npt.NDArray[np.int32], strength: Integers, user: Integers, item: Integers
+) -> Floats:
+    """Share of the user's strength that fell on items with the candidate's code; nan where it has none."""
+    share = np.full(len(item), np.nan)
+    width = int(codes.max(initial=-1)) + 1
+    if width == 0:
+        return share
+    code = codes[batch.history_item].astype(np.int64)
+    coded = code >= 0
+    keys, owner, weight = (batch.history_user * width + code)[coded], batch.history_user[coded], strength[coded]
+    total = np.bincount(owner, weights=weight, minlength=len(batch))
+    wanted = np.flatnonzero((codes[item] >= 0) & (total[user] > 0))
+    held, place = np.unique(keys, return_inverse=True)
+    sums = np.append(np.bincount(place, weights=weight, minlength=len(held)), 0.0)
+    key = user[wanted] * width + codes[item[wanted]]
+    at = np.minimum(np.searchsorted(held, key), max(len(held) - 1, 0))
+    found = held[at] == key if len(held) else np.zeros(len(key), dtype=np.bool_)
+    share[wanted] = np.where(found, sums[at], 0.0) / total[user[wanted]]
+    return share
+
+
+def _days_between(then: Integers, now: Integers) -> Floats:
+    """Days from `then` to `now`, at least 0; nan where `then` is 0 (never)."""
+    return np.where(then > 0, np.maximum(now - then, 0) / DAY_MS, np.nan)
+
+
+def _ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> Floats:
+    """top / bottom, nan where the bottom is 0."""
+    share = np.full(len(top), np.nan)
+    np.divide(top, bottom, out=share, where=np.asarray(bottom) > 0)
+    return share

@@ -1,0 +1,75 @@
+"""Retrieve, assemble, rank: the one path from user states to scores, for one user or for all. No files, no rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.errors import IntegrityError
+from recommender.model.features import assemble, feature_names, feature_version
+from recommender.model.items import ItemMatrix
+from recommender.model.ranker import Ranker
+from recommender.retrieval.candidates import Candidates, Scored, UserBatch
+from recommender.retrieval.retriever import Retriever
+from recommender.states import Contexts, ItemTable, UserStates
+
+__all__ = ["RankingModel"]
+
+
+@dataclass(frozen=True)
+class RankingModel:
+    """A retriever and a ranker over the same feature columns."""
+
+    ranker: Ranker
+    retriever: Retriever
+    matrix: ItemMatrix = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        wanted = feature_names(self.retriever.names)
+        if self.ranker.names != wanted:
+            raise IntegrityError(
+                f"a ranker of {len(self.ranker.names)} columns ({feature_version(self.ranker.names)}).",
+                f"the {len(wanted)} columns that this code assembles ({feature_version(wanted)}).",
+                "Train a new model with this version of the code, or serve the bundle with the version that built it.",
+            )
+        object.__setattr__(self, "matrix", ItemMatrix.of(self.retriever.items))
+
+    @property
+    def items(self) -> ItemTable:
+        return self.retriever.items
+
+    @cached_property
+    def feature_version(self) -> str:
+        return feature_version(self.ranker.names)
+
+    def score(
+        self,
+        user: UserStates,
+        context: Contexts,
+        item_index: npt.NDArray[np.int64] | None = None,
+        novel: bool = False,
+    ) -> Scored:
+        """Candidates of one user with features and scores; `item_index` and `novel` as in `Retriever.retrieve`."""
+        candidates, features, scores = self.score_batch(UserBatch.read(user, context, self.items), item_index, novel)
+        names = candidates.generators
+        return Scored(candidates.item_index, scores, features, [names[place] for place in candidates.source.tolist()])
+
+    def score_batch(
+        self, batch: UserBatch, item_index: npt.NDArray[np.int64] | None = None, novel: bool = False
+    ) -> tuple[Candidates, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Candidates, features and scores of a whole batch; each user's have the bits of a batch of one."""
+        candidates = self.retriever.retrieve_batch(batch, None, item_index, novel)
+        features = assemble(batch, self.matrix, candidates)
+        return candidates, features, self.ranker.predict(features)
+
+    def popular(self, n: int) -> Scored:
+        """The `n` available items of highest decayed popularity, without any user: no features, no model."""
+        popularity = self.items.integers("popularity_micros")
+        available = np.flatnonzero(self.items.integers("is_available") > 0)
+        order = available[np.argsort(-popularity[available], kind="stable")][:n]
+        scores = (popularity[order] / 1e6).astype(np.float32)
+        features = np.zeros((len(order), len(self.ranker.names)), dtype=np.float32)
+        return Scored(order, scores, features, ["popular"] * len(order))

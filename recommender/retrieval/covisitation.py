@@ -1,0 +1,100 @@
+"""What goes with what: item pairs counted in SQL, followed from a user's history and from the present session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from recommender.events import DAY_MS
+from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
+from recommender.states import ItemTable
+
+__all__ = ["CovisitationConfig", "CovisitationGenerator", "SessionGenerator", "pair_matrix"]
+
+
+@dataclass(frozen=True)
+class CovisitationConfig:
+    """`half_life_days` of a history item as a seed; `session_half_life_days` of a recent event."""
+
+    half_life_days: float = 30.0
+    session_half_life_days: float = 1.0
+
+
+@dataclass(frozen=True)
+class CovisitationGenerator:
+    """Neighbours of the whole history: Σ over history items of 2^(−age / half-life) × pair weight."""
+
+    pairs: sparse.csr_matrix
+    config: CovisitationConfig = CovisitationConfig()
+    name: str = "covisitation"
+
+    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
+        seeds = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
+        return np.asarray((seeds @ self.pairs).todense())
+
+    def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        return matrix_arrays("pairs", self.pairs)
+
+
+@dataclass(frozen=True)
+class SessionGenerator:
+    """Neighbours of what is on the mind now: the latest events and the context's items.
+
+    A recent event's seed weighs 2^(−days before the newest one / half-life), so the last basket
+    counts whether it was an hour or a month ago; a context item weighs 1.
+    """
+
+    pairs: sparse.csr_matrix
+    config: CovisitationConfig = CovisitationConfig()
+    name: str = "session"
+
+    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
+        return np.asarray((self._seeds(batch) @ self.pairs).todense())
+
+    def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        return {}  # the pairs are kept once, by CovisitationGenerator
+
+    def _seeds(self, batch: UserBatch) -> sparse.csr_matrix:
+        users = batch.users
+        offsets = users.offsets("recent_item_ids")
+        owner, item = batch.recent_user, batch.recent_item
+        at = users.flat_integers("recent_ms")
+        newest = at[np.minimum(offsets[:-1], max(len(at) - 1, 0))] if len(at) else np.zeros(len(batch), np.int64)
+        weight = np.exp2((at - newest[owner]) / (DAY_MS * self.config.session_half_life_days))
+        item = np.where(batch.recent_is_skip, -1, item)
+        shown, shown_owner = _context_items(batch)
+        owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
+        weight = np.concatenate([np.ones(len(shown)), weight])
+        known = np.flatnonzero(item >= 0)
+        shape = (len(batch), len(batch.items))
+        # Repeated items add up in the order they are listed, in every batch alike.
+        return sparse.csr_matrix((weight[known].astype(np.float32), (owner[known], item[known])), shape=shape)
+
+
+def _context_items(batch: UserBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    named = batch.contexts.context_item_ids
+    owner = np.repeat(np.arange(len(batch)), [len(items) for items in named])
+    return batch.items.positions([item for items in named for item in items]), owner
+
+
+def pair_matrix(pairs: pa.Table, items: ItemTable) -> sparse.csr_matrix:
+    """Items × items from rows of PAIR_SCHEMA; the kinds of a pair are added up."""
+    first = items.positions(pairs["item_id"].combine_chunks())
+    second = items.positions(pairs["other_item_id"].combine_chunks())
+    weight = pairs["weight_micros"].to_numpy() / 1e6
+    known = np.flatnonzero((first >= 0) & (second >= 0))
+    shape = (len(items), len(items))
+    matrix = sparse.csr_matrix((weight[known].astype(np.float32), (first[known], second[known])), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def pairs_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> sparse.csr_matrix:
+    """The matrix that `CovisitationGenerator.arrays` wrote."""
+    return matrix_from_arrays("pairs", arrays)
