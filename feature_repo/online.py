@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +28,9 @@ def materialise_users(
 ) -> dict[str, int]:
     """Make the online store hold every user's state at `as_of_ms`, and nothing else.
 
-    Users that the store held and the mart no longer has get the empty state: SQLite would keep their old rows
-    for ever. A cut older than the one in the store is refused unless `rewind`, because the SQLite store lets
-    an older write overwrite a newer one.
+    Users that the store held and the mart no longer has get the empty state with `as_of_ms` null, which reads
+    like a user nobody has seen: SQLite would keep their old rows for ever. A cut older than the one in the
+    store is refused unless `rewind`, because the SQLite store lets an older write overwrite a newer one.
 
     Raises NotReadyError when the mart has no snapshot at the cut, IntegrityError for an older cut.
     """
@@ -45,7 +46,9 @@ def materialise_users(
     apply(workspace)
     # First the union: after a crash half way the next run still knows everyone who may be in the store.
     _write_ledger(workspace, max(as_of_ms, held_cut), pa.concat_arrays([states["user_id"].combine_chunks(), gone]))
-    _write(workspace, pa.concat_tables([states, _emptied(gone, as_of_ms)]), progress)
+    store = open_store(workspace)
+    _write(store, states, progress)
+    _write(store, _emptied(gone, as_of_ms), None)
     _write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
     return {"users_written": states.num_rows, "users_emptied": len(gone)}
 
@@ -64,12 +67,12 @@ def _serving_states(workspace: Workspace, as_of_ms: int) -> pa.Table:
 
 def _emptied(user_ids: pa.StringArray, as_of_ms: int) -> pa.Table:
     cut = np.datetime64(as_of_ms, "ms").item()
-    rows = [{**empty_state(user), "as_of": cut, "created_at": cut} for user in user_ids.to_pylist()]
+    moments = {"as_of": cut, "created_at": cut, "as_of_ms": None}
+    rows = [{**empty_state(user), **moments} for user in user_ids.to_pylist()]
     return pa.Table.from_pylist(rows, schema=USER_STATE_SCHEMA)
 
 
-def _write(workspace: Workspace, states: pa.Table, progress: Progress | None) -> None:
-    store = open_store(workspace)
+def _write(store: Any, states: pa.Table, progress: Progress | None) -> None:
     for start in range(0, states.num_rows, BATCH_USERS):
         batch = states.slice(start, BATCH_USERS)
         store.write_to_online_store(_VIEW, df=batch.to_pandas())
