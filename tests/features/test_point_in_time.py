@@ -39,15 +39,13 @@ def test_a_snapshot_counts_at_exactly_its_own_millisecond(workspace, states):
     assert row == states.user(3, states.cut)
 
 
-def test_a_cut_one_millisecond_before_a_snapshot_never_sees_it(workspace, states):
-    before = states.cut - 1
+def test_a_cut_one_millisecond_before_a_snapshot_never_sees_it(workspace, states, tmp_path):
+    before, yesterday = states.cut - 1, states.cut - states.day
     with pytest.raises(NotReadyError, match="a snapshot at each wanted cut"):
         states_at(workspace, "user", ["u0003"], [before])
-    alone = states.write(
-        workspace.root / "alone", [states.user(3, states.cut - states.day), states.user(3, states.cut)]
-    )
-    apply(alone)
-    (row,) = states_at(alone, "user", ["u0003"], [before], max_age_ms=states.day).to_pylist()
+    daily = states.write(tmp_path, [states.user(3, yesterday), states.user(3, states.cut)])
+    apply(daily)
+    (row,) = states_at(daily, "user", ["u0003"], [before], max_age_ms=states.day).to_pylist()
     assert row == states.user(3, yesterday)
 
 
