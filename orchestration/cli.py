@@ -158,7 +158,7 @@ def _status(workspace: Workspace, options: argparse.Namespace) -> None:
 def _export(workspace: Workspace, options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from services.journal import export_table
+    from services.journal_export import export_table
 
     rows = export_table(workspace, options.table, Path(options.out))
     print(f"{rows:,} {options.table} → {options.out}", file=sys.stderr)

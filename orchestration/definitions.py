@@ -14,7 +14,7 @@ from orchestration.defs.monitoring import monitoring_assets, monitoring_sensors
 from orchestration.jobs import build_jobs, daily_refresh
 from orchestration.resources import Ring
 from orchestration.settings import load_settings
-from orchestration.warehouse import DBT_PROJECT, ShopDbt, prepare_manifest
+from orchestration.warehouse import ShopDbt, prepare_manifest
 from recommender.workspace import Workspace
 
 __all__ = ["build_definitions", "defs"]
@@ -30,7 +30,7 @@ def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any
     data_assets, data_checks = build_data(manifest)
     resources = {
         "ring": Ring(home=str(workspace.root)),
-        "dbt": ShopDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT)),
+        "dbt": ShopDbt.of_project(),
         **(resource_overrides or {}),
     }
     return dg.Definitions(

@@ -29,6 +29,7 @@ from recommender.workspace import Workspace
 __all__ = ["DBT_PROJECT", "ShopDbt", "ShopTranslator", "dbt_variables", "prepare_manifest"]
 
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+DBT_COMMAND = str(Path(sys.executable).with_name("dbt"))  # the one of this environment, on the PATH or not
 JOURNAL_SOURCE = "journal"
 
 
@@ -81,7 +82,7 @@ def prepare_manifest(workspace: Workspace, source: str) -> Path:
         return manifest
     workspace.dbt_target.mkdir(parents=True, exist_ok=True)
     ring = Ring(home=str(workspace.root))
-    command = [str(Path(sys.executable).with_name("dbt")), "parse", "--quiet", "--vars", json.dumps({"source": source})]
+    command = [DBT_COMMAND, "parse", "--quiet", "--vars", json.dumps({"source": source})]
     environment = {**os.environ, **ring.environment(), "DBT_PROFILES_DIR": str(DBT_PROJECT)}
     done = subprocess.run(command, cwd=DBT_PROJECT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -129,3 +130,8 @@ class ShopDbt(DbtCliResource):
     @cached_property
     def _cli_version(self) -> Version:
         return Version(importlib.metadata.version("dbt-core"))
+
+    @classmethod
+    def of_project(cls) -> "ShopDbt":
+        """The command line on this product's dbt project."""
+        return cls(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=DBT_COMMAND)

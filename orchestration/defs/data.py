@@ -1,7 +1,5 @@
 """The group `data`: what arrived, landed as canonical tables and validated before anything learns from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from orchestration.resources import Ring
 from orchestration.sources import check_source
 from orchestration.tables import read_as_of_ms, source_funnel
 from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
-from services.journal import export_journal
+from services.journal_export import export_journal
 
 __all__ = ["VALIDATED_TABLES", "build_data"]
 

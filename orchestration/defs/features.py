@@ -1,7 +1,5 @@
 """The group `features`: states of users and items at each cut, known to Feast and ready online."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

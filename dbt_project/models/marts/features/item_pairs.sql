@@ -54,12 +54,9 @@ best as (
     select
         cut_number,
         item_code,
-        {{ greatest_records(
-            record_of({'weight_micros': 'weight_micros', 'minus_code': '-other_code'}),
-            var('pairs_per_item'),
-            'weight_micros > 0'
-        ) }} as neighbours
+        {{ heaviest('weight_micros', 'other_code', var('pairs_per_item')) }} as neighbours
     from both_ways
+    where weight_micros > 0
     group by cut_number, item_code
 ),
 
@@ -77,9 +74,9 @@ select
     'together' as pair_kind,
     items.item_id,
     others.item_id as other_item_id,
-    listed.neighbour.weight_micros as weight_micros,
+    {{ entry_weight('listed.neighbour') }} as weight_micros,
     cast(listed.rank as bigint) as rank
 from listed
 inner join cuts on listed.cut_number = cuts.cut_number
 inner join {{ ref('int_item_codes') }} as items on listed.item_code = items.item_code
-inner join {{ ref('int_item_codes') }} as others on -listed.neighbour.minus_code = others.item_code
+inner join {{ ref('int_item_codes') }} as others on {{ entry_code('listed.neighbour') }} = others.item_code

@@ -23,7 +23,7 @@ with sums as (
         max(parts.last_device) as last_device,
         max(parts.last_channel) as last_channel,
         {{ merge_greatest('parts.recent', var('recent_length')) }} as recent,
-        {{ merge_greatest('parts.purchase_days', var('purchase_days_length')) }} as purchase_days
+        {{ merge_greatest_distinct('parts.purchase_days', var('purchase_days_length')) }} as purchase_days
     from {{ ref('int_user_cuts') }} as user_cuts
     inner join {{ ref('int_user_periods') }} as parts
         on user_cuts.user_id = parts.user_id and user_cuts.cut_number >= parts.period

@@ -8,14 +8,21 @@ with recorded as (
     from {{ ref('events') }}
 ),
 
+decided as (
+    select max(decided_at) as last_at
+    from {{ ref('decisions') }}
+),
+
 serving as (
     select
         {% if var('as_of') -%}
         {{ utc_timestamp_literal(var('as_of')) }} as cut_at
         {%- else -%}
-        cast(last_at + interval 1 millisecond as timestamp_ms) as cut_at
+        -- A decision nobody answered yet is the newest thing there is, and belongs to the next training set.
+        cast(greatest(recorded.last_at, decided.last_at) + interval 1 millisecond as timestamp_ms) as cut_at
         {%- endif %}
     from recorded
+    cross join decided
 ),
 
 past as (

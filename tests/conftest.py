@@ -1,0 +1,95 @@
+"""What the tests of all rooms share: where the real data are, and one ring that was really turned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recommender.workspace import Workspace
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a `nextbest` command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_command(home: Path, *words: str, timeout: float = 280, **environment: str) -> CommandResult:
+    """Run the installed `nextbest` command as a person would, on a workspace of its own."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("nextbest")), *words],
+        env={**os.environ, "NEXTBEST_HOME": str(home), **environment},
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def nextbest() -> Callable[..., CommandResult]:
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; tests that need it skip where it is absent (a user's clone)."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data are not on this machine ({SHARED_DATA.name} folder beside the project)")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shop_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Canonical tables of a small simulated shop, as `nextbest simulate` writes them."""
+    folder = tmp_path_factory.mktemp("shop") / "tables"
+    size = ("--users", "500", "--items", "150", "--days", "42", "--seed", "11")
+    done = run_command(folder.parent / "home", "simulate", *size, "--out", str(folder))
+    assert done.code == 0, done.err
+    return folder
+
+
+@dataclass(frozen=True)
+class TurnedRing:
+    """A workspace after `nextbest run`, and the JSON that the command printed."""
+
+    workspace: Workspace
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def turned_ring(tmp_path_factory: pytest.TempPathFactory, shop_tables: Path) -> TurnedRing:
+    """The ring turned once on the small shop. Shared: tests that write take `own_ring` instead."""
+    home = tmp_path_factory.mktemp("ring") / "home"
+    done = run_command(home, "run", "--source", "tables", "--path", str(shop_tables), "--json")
+    assert done.code == 0, done.err + done.out
+    return TurnedRing(Workspace(home), done.json)
+
+
+@pytest.fixture
+def own_ring(turned_ring: TurnedRing, tmp_path: Path) -> Iterator[TurnedRing]:
+    """A private copy of the turned ring."""
+    home = tmp_path / "home"
+    shutil.copytree(turned_ring.workspace.root, home, symlinks=True)
+    yield TurnedRing(Workspace(home), turned_ring.report)
