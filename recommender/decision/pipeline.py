@@ -57,23 +57,24 @@ def decide(
     leave no more in the whole catalogue, or among the request's own candidates.
     """
     placement = placements[request.placement]
-    state = empty_state(request.subject)
+    rules, as_of_ms = _rules(request, placement, ()), None
     try:
         state = state_of(request.subject, state_row, live_events)
-        rules = _rules(request, placement, state)
-        pool = _personal_pool(request, UserStates.from_rows([state]), rules, scorer)
+        user, as_of_ms = UserStates.from_rows([state]), state["as_of_ms"] or None
+        rules = _rules(request, placement, bought_items(state))
+        pool = _personal_pool(request, user, rules, scorer)
         policy, tier = placement.policy, "cold" if state_row is None else "full"
     except Exception:
         # Degrade, never fail: whatever the model's side raises, the popular tier answers, and the log says why.
         _LOG.exception("decision %s falls back to the popular tier", request.decision_id)
-        pool = _popular_pool(request, _rules(request, placement, state), scorer)
+        pool = _popular_pool(request, rules, scorer)
         policy, tier, is_degraded = SlatePolicy(), POPULAR, True
     seed = seed_of(request.decision_id)
     rows = np.flatnonzero(pool.allowed)
     choice = policy.choose(pool.scored.scores[rows], request.k, seed)
     return Decision(
         request=request,
-        state_as_of_ms=int(state["as_of_ms"]) or None,
+        state_as_of_ms=as_of_ms,
         journal_seq=journal_seq,
         **_slate_columns(pool.scored, rows[choice.rows], scorer.items),
         slate_propensities=choice.propensities.tolist(),
@@ -113,11 +114,11 @@ def _slate_columns(scored: Scored, slate: npt.NDArray[np.int64], items: ItemTabl
     }
 
 
-def _rules(request: DecisionRequest, placement: Placement, state: Mapping[str, Any]) -> Rules:
+def _rules(request: DecisionRequest, placement: Placement, bought: Sequence[str]) -> Rules:
     return Rules(
         excluded=request.exclude,
         context_items=request.context_items if placement.hides_context else (),
-        bought=bought_items(state),
+        bought=bought,
         bought_mode=placement.bought,
         filter=request.filter,
     )

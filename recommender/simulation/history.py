@@ -77,10 +77,10 @@ class PastPolicy:
         everywhere = np.zeros(shape, np.int64)
         popular = self.draw(weight, everywhere, everywhere + len(CATEGORIES), rng)
         chance = self.draw(self.on_shelf(day_start_ms), everywhere, everywhere + len(CATEGORIES), rng)
-        wish = categories_drawn(np.log(self.category_clicks[user] + 0.3), config.slate_length, rng)
+        wish = _categories_drawn(np.log(self.category_clicks[user] + 0.3), config.slate_length, rng)
         personal = self.draw(weight, wish, wish + 1, rng)
         chosen = np.where(lottery < config.popular_share + config.personal_share, personal, chance)
-        return without_repeats(np.where(lottery < config.popular_share, popular, chosen))
+        return _without_repeats(np.where(lottery < config.popular_share, popular, chosen))
 
     def learn(self, user: Ints, item: Ints) -> None:
         """Count a day's clicks and let older ones fade."""
@@ -102,7 +102,7 @@ class PastPolicy:
         return np.asarray(np.where(stop > start, self.by_category[place], -1))
 
 
-def categories_drawn(logits: Floats, n: int, rng: np.random.Generator) -> Ints:
+def _categories_drawn(logits: Floats, n: int, rng: np.random.Generator) -> Ints:
     """Draw n categories for each row of logits (n_rows, n_categories) by their softmax, int64 (n_rows, n)."""
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     limits = np.cumsum(shares, axis=1)
@@ -111,7 +111,7 @@ def categories_drawn(logits: Floats, n: int, rng: np.random.Generator) -> Ints:
     return np.asarray(np.minimum(found, logits.shape[1] - 1))
 
 
-def without_repeats(slates: Ints) -> Ints:
+def _without_repeats(slates: Ints) -> Ints:
     """Replace every item that stands further left already by −1, then close the gaps."""
     order = np.argsort(slates, axis=1, kind="stable")
     ordered = np.take_along_axis(slates, order, axis=1)
@@ -145,9 +145,9 @@ def _looked_up(
 ) -> tuple[Ints, Ints, Ints]:
     """Items people go to unaided, the best liked of a few in mind: (visit, item, turn within the visit)."""
     n_views = np.minimum(rng.poisson(shop.config.organic_views, len(visits.user)), 6)
-    wish = categories_drawn(shop.people.affinity[visits.user], ORGANIC_POOL, rng)
+    wish = _categories_drawn(shop.people.affinity[visits.user], ORGANIC_POOL, rng)
     drawn = policy.draw(policy.on_shelf(day_start_ms), wish, wish + 1, rng)
-    pool = without_repeats(np.concatenate([shop.people.staples[visits.user], drawn], axis=1))
+    pool = _without_repeats(np.concatenate([shop.people.staples[visits.user], drawn], axis=1))
     liking = shop.preference(visits.user[:, None], np.maximum(pool, 0), visits.at_ms[:, None])
     with np.errstate(divide="ignore"):
         appeal = np.where(pool >= 0, np.log(liking), -np.inf) + rng.gumbel(size=pool.shape)

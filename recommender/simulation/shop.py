@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 MOOD_DAYS = 5  # a person's mood, one of their three favourite categories, lasts this long
 MOOD_LOGIT = 1.2
-STAPLE_LOGIT = 3.0
+STAPLE_LOGIT = 4.0
 LAUNCH_LOGIT = 0.6  # a new item is interesting for a week or so
 SEASON = np.array([(words.peak_day, words.season, words.weekend, words.cycle_days) for words in CATEGORIES])
 

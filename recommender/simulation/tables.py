@@ -120,7 +120,7 @@ def item_table(shop: Shop) -> pa.Table:
         "brand": pa.array(brands),
         "price": pa.array(shelf.price),
         "tags": pa.array(tags),
-        "available": pa.array(shelf.retires_ms >= shop.config.end_ms),
+        "available": pa.array(shelf.retires_ms > shop.config.end_ms),
         "created_at": pa.array(shelf.arrives_ms).cast(_TIME),
     }
     return pa.table(columns)
