@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from monitoring.locks import locked
 from monitoring.slack_messages import Message
@@ -27,6 +26,7 @@ class SlackConfig:
 
     timeout_seconds: int = 3
     retries: int = 2
+    wait_seconds: float = 0.5  # before a retry, unless Slack names a time
     # A longer Retry-After is not waited for: the message goes to the outbox instead.
     longest_wait_seconds: int = 5
     outbox_limit: int = 200
@@ -118,8 +118,9 @@ class Slack:
     def _hidden(self, text: str) -> str:
         """The text without the address or its secret path."""
         assert self._url is not None
-        for secret in (self._url, urlsplit(self._url).path):
-            text = text.replace(secret, "<webhook>") if len(secret) > 1 else text
+        secret_path = self._url.partition("://")[2].partition("/")[2]
+        for secret in filter(None, (self._url, secret_path)):
+            text = text.replace(secret, "<webhook>")
         return text
 
 
@@ -133,11 +134,13 @@ def _silent() -> logging.Logger:
 def _retries(config: SlackConfig) -> list[RetryHandler]:
     """Fresh handlers for lost connections, 5xx, and 429 with a Retry-After that is short enough."""
     from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler
+    from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryIntervalCalculator
 
     from monitoring.slack_retries import AnyServerErrorRetryHandler, PatientRateLimitRetryHandler
 
+    wait = FixedValueRetryIntervalCalculator(config.wait_seconds)
     return [
-        ConnectionErrorRetryHandler(max_retry_count=config.retries),
-        AnyServerErrorRetryHandler(max_retry_count=config.retries),
+        ConnectionErrorRetryHandler(max_retry_count=config.retries, interval_calculator=wait),
+        AnyServerErrorRetryHandler(max_retry_count=config.retries, interval_calculator=wait),
         PatientRateLimitRetryHandler(config.retries, config.longest_wait_seconds),
     ]
