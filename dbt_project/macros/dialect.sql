@@ -70,10 +70,18 @@
     max({{ record }}, {{ n }}) filter (where {{ condition }})
 {%- endmacro %}
 
-{# Aggregate over lists of records: the n greatest of all. #}
+{# Aggregate over lists without an entry in common: the n greatest of all. #}
 {% macro merge_greatest(lists, n) -%}{{- adapter.dispatch('merge_greatest', 'nextbest')(lists, n) -}}{%- endmacro %}
 {% macro duckdb__merge_greatest(lists, n) -%}
-    coalesce(list_reverse_sort(list_distinct(flatten(list({{ lists }}) filter (where {{ lists }} is not null))))[1:{{ n }}], [])
+    coalesce(list_reverse_sort(flatten(list({{ lists }})))[1:{{ n }}], [])
+{%- endmacro %}
+
+{# Aggregate over lists that may share entries: the n greatest distinct ones. #}
+{% macro merge_greatest_distinct(lists, n) -%}
+    {{- adapter.dispatch('merge_greatest_distinct', 'nextbest')(lists, n) -}}
+{%- endmacro %}
+{% macro duckdb__merge_greatest_distinct(lists, n) -%}
+    coalesce(list_reverse_sort(list_distinct(flatten(list({{ lists }}))))[1:{{ n }}], [])
 {%- endmacro %}
 
 {# One field of every record of a list. #}
@@ -88,14 +96,22 @@
     list_reverse_sort(list(distinct {{ value }}) filter (where {{ condition }}))[1:{{ n }}]
 {%- endmacro %}
 
-{# Aggregate: the first n records of a group in the order given. #}
-{% macro first_records(fields, ordering, n) -%}
-    {{- adapter.dispatch('first_records', 'nextbest')(fields, ordering, n) -}}
-{%- endmacro %}
-{% macro duckdb__first_records(fields, ordering, n) -%}
-    list({{ record_of(fields) }} order by {{ ordering }})[1:{{ n }}]
-{%- endmacro %}
+{# Aggregate: the n smallest records, smallest first. A list sorted whole took 1.2 s for 2M entries, an ordered
+   aggregate 5.7 s, max(record, n) 3.1 s. #}
+{% macro least_records(record, n) -%}{{- adapter.dispatch('least_records', 'nextbest')(record, n) -}}{%- endmacro %}
+{% macro duckdb__least_records(record, n) -%}list_sort(list({{ record }}))[1:{{ n }}]{%- endmacro %}
 
 {# weight × 2^(12 − n), exactly, in integers. #}
 {% macro halvings(weight, n) -%}{{- adapter.dispatch('halvings', 'nextbest')(weight, n) -}}{%- endmacro %}
 {% macro duckdb__halvings(weight, n) -%}({{ weight }} * (1 << cast(12 - ({{ n }}) as integer))){%- endmacro %}
+
+{# Aggregate: the n entries of greatest weight (below 2^31), the smaller code (below 2^32) first among equals. Both in
+   one integer: 3.7 s for 28M entries where records took 11.4 s. `entry_weight` and `entry_code` take an entry apart. #}
+{% macro heaviest(weight, code, n) -%}{{- adapter.dispatch('heaviest', 'nextbest')(weight, code, n) -}}{%- endmacro %}
+{% macro duckdb__heaviest(weight, code, n) -%}
+    max(({{ weight }} << 32) + (4294967295 - {{ code }}), {{ n }})
+{%- endmacro %}
+{% macro entry_weight(entry) -%}{{- adapter.dispatch('entry_weight', 'nextbest')(entry) -}}{%- endmacro %}
+{% macro duckdb__entry_weight(entry) -%}({{ entry }} >> 32){%- endmacro %}
+{% macro entry_code(entry) -%}{{- adapter.dispatch('entry_code', 'nextbest')(entry) -}}{%- endmacro %}
+{% macro duckdb__entry_code(entry) -%}(4294967295 - ({{ entry }} & 4294967295)){%- endmacro %}

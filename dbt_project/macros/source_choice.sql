@@ -1,8 +1,7 @@
 {# Which origin is chosen. Every folder of models/sources has models of the same names; only the chosen one's are enabled. #}
 
 {% macro chosen_source() -%}
-    {%- set aliases = {'simulated': 'tables'} -%}
-    {{- return(aliases.get(var('source'), var('source'))) -}}
+    {{- return(var('source_aliases').get(var('source'), var('source'))) -}}
 {%- endmacro %}
 
 {% macro is_chosen(name) -%}

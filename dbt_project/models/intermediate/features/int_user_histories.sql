@@ -19,10 +19,11 @@ histories as (
     select
         user_id,
         cut_number,
-        {{ first_records(
-            {'item_id': 'item_id', 'strength': 'strength', 'event_count': 'event_count',
-                'purchase_count': 'purchase_count', 'first_ms': 'first_ms', 'last_ms': 'last_ms'},
-            'last_ms desc, item_id asc',
+        {{ least_records(
+            record_of({
+                'minus_last_ms': '-last_ms', 'item_id': 'item_id', 'strength': 'strength', 'event_count': 'event_count',
+                'purchase_count': 'purchase_count', 'first_ms': 'first_ms', 'last_ms': 'last_ms'
+            }),
             var('history_length')
         ) }} as history
     from items
