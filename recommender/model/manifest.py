@@ -21,9 +21,11 @@ FORMAT = 1
 @dataclass(frozen=True)
 class BundleFacts:
     """Where a bundle came from. `data_fingerprint` hashes the data it was trained on, `commit` and
-    `code_version` name the code, `metrics` is the evidence it was promoted by (JSON-able), `training` counts rows."""
+    `code_version` name the code, `metrics` is the evidence it was promoted by (JSON-able), `training` counts rows,
+    `rehearsed_until_ms` is the end of the last label its rehearsal has seen (the holdout cut)."""
 
     as_of_ms: int
+    rehearsed_until_ms: int = 0
     data_fingerprint: str = ""
     commit: str = ""
     code_version: str = ""
@@ -37,6 +39,7 @@ class Manifest:
 
     version: str
     as_of_ms: int
+    rehearsed_until_ms: int
     data_fingerprint: str
     commit: str
     code_version: str

@@ -112,6 +112,10 @@ class TrainingSet:
             self.groups.filter(pa.array(wanted)),
         )
 
+    def until(self, end_ms: int, horizon_days: float) -> TrainingSet:
+        """Only slates whose whole horizon had passed by `end_ms`: what a ranker could have learnt from then."""
+        return self.take_groups(self.at_ms + round(horizon_days * DAY_MS) <= end_ms)
+
     @classmethod
     def concatenate(cls, parts: Sequence[TrainingSet]) -> TrainingSet:
         """All rows of the parts, which must have the same columns; in order."""
