@@ -129,7 +129,7 @@ def _personal_pool(request: DecisionRequest, user: UserStates, rules: Rules, sco
     contexts, items = request.contexts(), scorer.items
     given = request.candidates if rules.bought_mode != "only" or request.candidates is not None else rules.bought
     index = None if given is None else _known(items, given)
-    scored = _scored(scorer, user, contexts, index)
+    scored = _scored(scorer, user, contexts, index, rules.wants_novel)
     allowed, verdicts = rules.allowed(items, scored.item_index)
     if given is not None or int(allowed.sum()) >= request.k:
         return _Pool(scored, allowed, verdicts)
@@ -163,10 +163,12 @@ def _popular_pool(
     return _Pool(bare, allowed, verdicts)
 
 
-def _scored(scorer: Scorer, user: UserStates, contexts: Contexts, index: npt.NDArray[np.int64] | None) -> Scored:
+def _scored(
+    scorer: Scorer, user: UserStates, contexts: Contexts, index: npt.NDArray[np.int64] | None, novel: bool = False
+) -> Scored:
     if index is not None and not len(index):
         return Scored(index, np.zeros(0, np.float32), np.zeros((0, 0), np.float32), [])
-    scored = scorer.score(user, contexts, index)
+    scored = scorer.score(user, contexts, index, novel)
     if not np.isfinite(scored.scores).all():
         raise IntegrityError(
             f"scores of model {scorer.version} that are not finite.",

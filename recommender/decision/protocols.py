@@ -21,8 +21,17 @@ class Scorer(Protocol):
     feature_version: str
     items: ItemTable
 
-    def score(self, user: UserStates, context: Contexts, item_index: npt.NDArray[np.int64] | None = None) -> Scored:
-        """Retrieve (or take `item_index` as the candidates), assemble and score for a batch of one user."""
+    def score(
+        self,
+        user: UserStates,
+        context: Contexts,
+        item_index: npt.NDArray[np.int64] | None = None,
+        novel: bool = False,
+    ) -> Scored:
+        """Retrieve (or take `item_index` as the candidates), assemble and score for a batch of one user.
+
+        `novel`: leave the person's own history out of the retrieval, so that its place goes to others.
+        """
         ...
 
     def popular(self, n: int) -> Scored:

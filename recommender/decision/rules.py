@@ -61,6 +61,11 @@ class Rules:
     bought_mode: str = "allowed"  # see Placement.bought
     filter: Filter = field(default_factory=Filter)
 
+    @property
+    def wants_novel(self) -> bool:
+        """Whether nothing that was bought may be shown."""
+        return self.filter.novel or self.bought_mode == "never"
+
     def allowed(
         self, items: ItemTable, item_index: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
@@ -79,12 +84,11 @@ class Rules:
         for rule, ids in (("excluded", self.excluded), ("in_context", self.context_items)):
             if ids:
                 found.append((rule, ~np.isin(item_index, items.positions(ids))))
-        mode = "never" if self.filter.novel else self.bought_mode
-        if mode != "allowed":
-            owned = np.isin(item_index, items.positions(self.bought))
-            found.append(("not_novel", ~owned) if mode == "never" else ("never_bought", owned))
-            if self.filter.novel and self.bought_mode == "only":
-                found.append(("never_bought", owned))  # novel items of a placement of bought ones: none
+        owned = np.isin(item_index, items.positions(self.bought))
+        if self.wants_novel:
+            found.append(("not_novel", ~owned))
+        if self.bought_mode == "only":
+            found.append(("never_bought", owned))
         rows = pa.array(item_index)
         for name, wanted in self.filter.texts.items():
             found.append((name, _has_text(items.table[name].take(rows), wanted, is_list=name == "tags")))

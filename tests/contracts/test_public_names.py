@@ -33,7 +33,7 @@ def bound(tree: ast.Module) -> tuple[set[str], set[str]]:
             others.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            others.update(target.id for target in targets if isinstance(target, ast.Name))
+            others.update(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
     return defined, others
 
 

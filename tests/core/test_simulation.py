@@ -230,14 +230,15 @@ def test_people_keep_their_hours(simulation: Simulation, events: pd.DataFrame) -
 
 
 def test_staples_are_needed_in_cycles_and_bought_again(simulation: Simulation, events: pd.DataFrame) -> None:
-    shop = simulation.shop
-    user, staple = 0, int(shop.people.staples[0, 0])
-    cycle = CATEGORIES[shop.catalogue.category[staple]].cycle_days
-    assert cycle > 0
-    start = max(CONFIG.start_ms, int(shop.catalogue.arrives_ms[staple]))
-    moments = start + np.arange(0, cycle * 24) * 3_600_000
-    over_time = shop.preference(user, np.array(staple), moments[moments < shop.catalogue.retires_ms[staple]])
-    assert over_time.max() > 3 * over_time.min()
+    shop, shelf = simulation.shop, simulation.shop.catalogue
+    lasting = (shelf.arrives_ms == CONFIG.start_ms) & (shelf.retires_ms > CONFIG.end_ms + 30 * DAY_MS)
+    user = int(np.flatnonzero(lasting[shop.people.staples[:, 0]])[0])
+    staple = shop.people.staples[user, 0]
+    cycle = CATEGORIES[shelf.category[staple]].cycle_days
+    moments = CONFIG.start_ms + np.arange(0, cycle * 24) * 3_600_000
+    over_time = shop.preference(user, staple, moments)
+    odds = over_time / (1 - over_time)
+    assert odds.max() > 8 * odds.min()
     bought = events[events["event_type"] == "purchase"]
     is_staple = (shop.people.staples[bought["user"]] == bought["item"].to_numpy()[:, None]).any(axis=1)
     times = bought.groupby(["user", "item"])["session_id"].transform("nunique")

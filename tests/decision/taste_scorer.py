@@ -27,10 +27,18 @@ class TasteScorer:
     retrieved: int = 100
     calls: list[int] = field(default_factory=list)
 
-    def score(self, user: UserStates, context: Contexts, item_index: npt.NDArray[np.int64] | None = None) -> Scored:
-        index = np.arange(len(self.items)) if item_index is None else item_index
-        person = self.shop.user_index(user.user_ids[0]) if user.user_ids[0].startswith("u") else 0
+    def score(
+        self,
+        user: UserStates,
+        context: Contexts,
+        item_index: npt.NDArray[np.int64] | None = None,
+        novel: bool = False,
+    ) -> Scored:
         touched = user.flat("history_item_ids").to_pylist()
+        index = np.arange(len(self.items)) if item_index is None else item_index
+        if novel and item_index is None:
+            index = np.setdiff1d(index, self.items.positions(touched))
+        person = self.shop.user_index(user.user_ids[0]) if user.user_ids[0].startswith("u") else 0
         strengths = dict(zip(touched, user.flat_integers("history_strengths").tolist(), strict=True))
         item_ids = self.items.item_ids.take(pa.array(index)).to_pylist()
         columns = [

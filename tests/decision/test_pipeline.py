@@ -60,15 +60,15 @@ def available(items: ItemTable) -> list[str]:
 class BrokenScorer(TasteScorer):
     """A model that raises once it is asked."""
 
-    def score(self, user: UserStates, context: Contexts, item_index: Any = None) -> Scored:
+    def score(self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False) -> Scored:
         raise RuntimeError("out of memory")
 
 
 class NotFiniteScorer(TasteScorer):
     """A model whose scores are not numbers."""
 
-    def score(self, user: UserStates, context: Contexts, item_index: Any = None) -> Scored:
-        scored = super().score(user, context, item_index)
+    def score(self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False) -> Scored:
+        scored = super().score(user, context, item_index, novel)
         return changed(scored, scores=np.full(len(scored.scores), np.nan, np.float32))
 
 
