@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from recommender.events import DAY_MS, strength_of
 from recommender.states import ItemTable
 
-__all__ = ["GradeConfig", "Relevant", "graded_pairs", "relevant_items"]
+__all__ = ["GradeConfig", "Relevant", "graded_pairs", "relevant_items", "window_end"]
 
 
 @dataclass(frozen=True)

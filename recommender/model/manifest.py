@@ -12,7 +12,16 @@ from typing import Any
 from recommender.errors import IntegrityError
 from recommender.workspace import write_bytes_atomically
 
-__all__ = ["MANIFEST_NAME", "BundleFacts", "Manifest", "broken_bundle", "read_manifest", "verify_files"]
+__all__ = [
+    "MANIFEST_NAME",
+    "BundleFacts",
+    "Manifest",
+    "broken_bundle",
+    "describe_files",
+    "read_manifest",
+    "verify_files",
+    "version_of",
+]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1

@@ -15,7 +15,7 @@ from recommender.errors import InputError
 from recommender.model.training_set import Progress, TrainingSet
 from recommender.workspace import write_bytes_atomically
 
-__all__ = ["Ranker", "RankerConfig", "fit_ranker"]
+__all__ = ["Ranker", "RankerConfig", "config_as_json", "fit_ranker"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
-__all__ = ["CovisitationConfig", "CovisitationGenerator", "SessionGenerator", "pair_matrix"]
+__all__ = ["CovisitationConfig", "CovisitationGenerator", "SessionGenerator", "pair_matrix", "pairs_from_arrays"]
 
 
 @dataclass(frozen=True)
