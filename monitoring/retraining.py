@@ -132,16 +132,23 @@ class RetrainLedger:
     champion_version: str | None = None
     retired: tuple[str, ...] = ()  # champions before this one
     latest_ms: int = 0  # cut of the newest evidence
+    windows: tuple[str, ...] = ()  # noted about this champion
     high: Mapping[str, str] = field(default_factory=dict)  # kind → window in which it rose
     entries: tuple[LedgerEntry, ...] = ()
 
     def note(self, evidence: Evidence, config: RetrainConfig | None = None) -> RetrainLedger:
-        """Take in one window. Again, late or out of order does no harm: a late window can raise, never lower."""
+        """Take in one window. Again, late or out of order does no harm: a late window can raise, never lower.
+
+        A window that is told again after newer ones is passed over: its level may be over since.
+        """
         if not self._concerns_champion(evidence):
             return self
         ledger = self._under(evidence.champion_version)
+        is_late, is_known = evidence.as_of_ms < ledger.latest_ms, evidence.window_id in ledger.windows
+        if is_late and is_known:
+            return self
         high, entries = dict(ledger.high), list(ledger.entries)
-        if evidence.as_of_ms >= ledger.latest_ms:
+        if not is_late:
             for kind in _lowered(evidence):
                 high.pop(kind, None)
         known = {entry.cause.key for entry in entries}
@@ -150,7 +157,13 @@ class RetrainLedger:
             if rises and cause.key not in known:
                 high[cause.kind] = cause.window_id
                 entries.append(LedgerEntry(cause, evidence.as_of_ms))
-        return replace(ledger, latest_ms=max(ledger.latest_ms, evidence.as_of_ms), high=high, entries=tuple(entries))
+        return replace(
+            ledger,
+            latest_ms=max(ledger.latest_ms, evidence.as_of_ms),
+            windows=ledger.windows if is_known else (*ledger.windows, evidence.window_id),
+            high=high,
+            entries=tuple(entries),
+        )
 
     def due(self, now_ms: int, config: RetrainConfig | None = None) -> RetrainRequest | None:
         """The run to start now, for all pending causes together; None when there is none or the rest is not over.
@@ -193,7 +206,9 @@ class RetrainLedger:
         detail = f"{champion_version} became champion before a run began."
         entries = (replace(e, outcome="superseded", detail=detail) if e.is_pending else e for e in self.entries)
         retired = (*self.retired, self.champion_version) if self.champion_version else self.retired
-        return replace(self, champion_version=champion_version, retired=retired, high={}, entries=tuple(entries))
+        return replace(
+            self, champion_version=champion_version, retired=retired, windows=(), high={}, entries=tuple(entries)
+        )
 
 
 def read_ledger(path: Path) -> RetrainLedger:
@@ -203,7 +218,9 @@ def read_ledger(path: Path) -> RetrainLedger:
     try:
         stored = json.loads(path.read_bytes())
         entries = tuple(LedgerEntry(**{**entry, "cause": Cause(**entry["cause"])}) for entry in stored["entries"])
-        return RetrainLedger(**{**stored, "retired": tuple(stored["retired"]), "entries": entries})
+        return RetrainLedger(
+            **{**stored, "retired": tuple(stored["retired"]), "windows": tuple(stored["windows"]), "entries": entries}
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{path}, which does not hold a retrain ledger ({error}).",
