@@ -5,7 +5,6 @@ No expectation is chosen here. The library is imported inside the functions: it 
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ from typing import Any
 
 import pandas as pd
 
+from monitoring.gx_pages import Line, stand_alone, write_index
 from recommender.errors import IntegrityError
 from recommender.workspace import replace_folder
 
 __all__ = ["Batch", "Check", "Outcome", "run_checks"]
+
+_SHOWN = 5  # examples in a sentence
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,53 @@ class Check:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows and what is expected of them; `name` is the page's name in the Data Docs."""
+    """Rows and what is expected of them; `name` is the page's name in the Data Docs.
+
+    `is_measures`: the frame is one row of numbers that describe a table, and is reported by value.
+    """
 
     name: str
     frame: pd.DataFrame
     checks: Sequence[Check]
+    is_measures: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check: `result` is Great Expectations' own (counts, examples)."""
+    """What became of one check: `value` of the single row of a batch that has one, else the share outside."""
 
     batch: str
     check: Check
     success: bool
     result: Mapping[str, Any]
+    value: float | None
+
+    def line(self) -> Line:
+        """The check as people read it."""
+        return Line(
+            self.batch,
+            str(self.check.arguments["column"]),
+            self._found(),
+            self._expected(),
+            self.check.reason,
+            self.success,
+        )
+
+    def _found(self) -> str:
+        if self.value is not None:
+            return f"{self.value:,.6g}"
+        share, examples = self.result.get("unexpected_percent") or 0, self.result["partial_unexpected_list"][:_SHOWN]
+        return f"outside in {share:.3g} % of the sampled rows, for example {examples}" if examples else "as expected"
+
+    def _expected(self) -> str:
+        low, high = (self.check.arguments.get(name) for name in ("min_value", "max_value"))
+        if low is None and high is None:
+            return ", ".join(f"{name} {value}" for name, value in self.check.arguments.items() if name != "column")
+        if low == high:
+            return f"{low:,g}"
+        if high is None:
+            return f"at least {low:,g}"
+        return f"at most {high:,g}" if low is None else f"{low:,g} to {high:,g}"
 
 
 def run_checks(batches: Sequence[Batch], docs: Path) -> list[Outcome]:
@@ -60,7 +94,8 @@ def run_checks(batches: Sequence[Batch], docs: Path) -> list[Outcome]:
         context = _context(great_expectations, Path(aside) / "site")
         outcomes = [outcome for batch in batches for outcome in _run(great_expectations, context, batch)]
         context.build_data_docs()
-        _make_self_contained(Path(aside) / "site")
+        stand_alone(Path(aside) / "site")
+        write_index(Path(aside) / "site", [outcome.line() for outcome in outcomes])
         replace_folder(Path(aside) / "site", docs)
     return outcomes
 
@@ -101,33 +136,11 @@ def _outcome(batch: Batch, found: Mapping[str, Any]) -> Outcome:
             "an expectation that runs, whatever the data.",
             "correct the expectation, or the type of the column that it reads.",
         )
-    return Outcome(batch.name, check, bool(found["success"]), found["result"])
+    single = float(batch.frame[check.arguments["column"]].iloc[0]) if batch.is_measures else None
+    return Outcome(batch.name, check, bool(found["success"]), found["result"], single)
 
 
 def _exceptions(info: Mapping[str, Any]) -> list[str]:
     """Messages of raised exceptions: one entry, or one a metric."""
     entries = [info] if "raised_exception" in info else list(info.values())
     return [str(entry["exception_message"]) for entry in entries if entry.get("raised_exception")]
-
-
-_REMOTE = re.compile(
-    r"""<script\b[^>]*\bsrc=["']https?:[^>]*>\s*</script>|<(?:link|img)\b[^>]*\b(?:href|src)=["']https?:[^>]*>""",
-    re.IGNORECASE,
-)
-_STYLE = """<style>
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 }
-td, th { border-bottom: 1px solid #ddd; padding: .4rem; text-align: left; vertical-align: top }
-.modal, .d-none, [id*="cta"], [id*="walkthrough"] { display: none }
-.fa-check-circle::before { content: "✓"; color: #188038 } .fa-times::before { content: "✗"; color: #c5221f }
-</style>"""
-
-
-def _make_self_contained(site: Path) -> None:
-    """Take out what the pages would load from elsewhere (24 addresses a page, a tracker's logo among them).
-
-    A page that calls out when somebody opens it would break the promise that nothing phones home.
-    """
-    for page in site.rglob("*.html"):
-        text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
-        page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), encoding="utf-8")

@@ -23,13 +23,6 @@ class Limit:
     high: float | None
     reason: str
 
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return f"{self.low:,g}"
-        if self.high is None:
-            return f"at least {self.low:,g}"
-        return f"at most {self.high:,g}" if self.low is None else f"{self.low:,g} to {self.high:,g}"
-
 
 @dataclass(frozen=True)
 class Limits:

@@ -27,7 +27,6 @@ LANDED_TABLES = ("events", "items", "users", "decisions")
 STATE_TABLES = ("user_states", "item_states")
 SAMPLE_ROWS = 100_000  # rows for the row expectations, evenly spaced; the measures see every row
 _ROWS_REASON = "rows that a reader or a feature cannot use"
-_SHOWN = 5  # examples in a sentence
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def validate(
     sampled = [_sampled(workspace, table) for table in tables if marts.rows(table)]
     docs = workspace.data_docs / gate
     outcomes = run_checks([*batches, *sampled], docs)
-    failures = tuple(_failure(outcome, limits or Limits()) for outcome in outcomes if not outcome.success)
+    failures = tuple(_failure(outcome) for outcome in outcomes if not outcome.success)
     if not failures:
         _remember(workspace, gate, as_of_ms, {**before, **{table: baseline_of(marts, table) for table in tables}})
     rows = {table: marts.rows(table) for table in tables}
@@ -92,7 +91,7 @@ def _measured(table: str, measures: Measures, limits: Limits) -> Batch:
         for name, limit in suite(table, limits).items()
         if name in applicable
     ]
-    return Batch(f"{table}.measures", pd.DataFrame([applicable], dtype="float64"), checks)
+    return Batch(f"{table}.measures", pd.DataFrame([applicable], dtype="float64"), checks, is_measures=True)
 
 
 def _sampled(workspace: Workspace, table: str) -> Batch:
@@ -105,16 +104,9 @@ def _sampled(workspace: Workspace, table: str) -> Batch:
     return Batch(f"{table}.rows", rows.to_pandas(), checks)
 
 
-def _failure(outcome: Outcome, limits: Limits) -> Failure:
-    table, half = outcome.batch.split(".")
-    column = str(outcome.check.arguments["column"])
-    if half == "measures":
-        value = outcome.result["partial_unexpected_list"][0]
-        return Failure(table, column, f"{value:,.6g}", str(getattr(limits, column)), outcome.check.reason)
-    wanted = {name: value for name, value in outcome.check.arguments.items() if name != "column"}
-    share, examples = outcome.result["unexpected_percent"], outcome.result["partial_unexpected_list"][:_SHOWN]
-    found = f"outside its range in {share:.3g} % of the sampled rows, for example {examples}"
-    return Failure(table, column, found, ", ".join(f"{k} {v}" for k, v in wanted.items()), outcome.check.reason)
+def _failure(outcome: Outcome) -> Failure:
+    line = outcome.line()
+    return Failure(line.batch.partition(".")[0], line.subject, line.found, line.expected, line.reason)
 
 
 def _baseline(workspace: Workspace, gate: str, as_of_ms: int) -> dict[str, Any]:

@@ -73,11 +73,11 @@ YESTERDAY = {**cut(AS_OF - DAY_MS), "as_of_ms": AS_OF - DAY_MS, "last_ms": AS_OF
         ("user_states", {"hour_counts": [0] * 23}, "user_states: uneven_lists is 5, expected 0"),
         ("user_states", {"event_count": 3}, "user_states: impossible_counts is 2, expected 0"),
         ("user_states", YESTERDAY, "user_states: serving_rows is 0, expected at least 1"),
-        ("user_states", {"spend_micros": -1}, "user_states: spend_micros is outside its range in 100 %"),
+        ("user_states", {"spend_micros": -1}, "user_states: spend_micros is outside in 100 %"),
         ("item_states", {"last_ms": AS_OF}, "item_states: events_after_cut is 5, expected 0"),
         # weeks of 2, 3 and 4 events in a month of one, and a month of one event in a life of none: 3 + 1
         ("item_states", {"event_count_28d": 1}, "item_states: impossible_counts is 4, expected 0"),
-        ("item_states", {"is_available": 2}, "item_states: is_available is outside its range in 100 %"),
+        ("item_states", {"is_available": 2}, "item_states: is_available is outside in 100 %"),
     ],
 )
 def test_a_broken_state_is_stopped_with_a_sentence(table, changes, sentence, tmp_path):
