@@ -1,4 +1,4 @@
-"""The Data Docs as pages that stand alone: an index of every check, details that load nothing. Nothing is judged here."""
+"""The Data Docs as pages that stand alone: an index of every check, details that load nothing. No judging here."""
 
 from __future__ import annotations
 
