@@ -218,9 +218,8 @@ def read_ledger(path: Path) -> RetrainLedger:
     try:
         stored = json.loads(path.read_bytes())
         entries = tuple(LedgerEntry(**{**entry, "cause": Cause(**entry["cause"])}) for entry in stored["entries"])
-        return RetrainLedger(
-            **{**stored, "retired": tuple(stored["retired"]), "windows": tuple(stored["windows"]), "entries": entries}
-        )
+        lists = {name: tuple(stored[name]) for name in ("retired", "windows")}
+        return RetrainLedger(**{**stored, **lists, "entries": entries})
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{path}, which does not hold a retrain ledger ({error}).",

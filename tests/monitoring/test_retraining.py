@@ -26,6 +26,7 @@ from recommender.errors import IntegrityError
 from recommender.events import DAY_MS
 
 HOUR = 3_600_000
+UNTIMED = settings(deadline=None)
 CONFIG = RetrainConfig(max_age_days=7, cool_down_hours=12)
 Level = Literal["high", "low", "unknown"]
 
@@ -203,6 +204,7 @@ def live(ticks: list[Tick], config: RetrainConfig) -> Life:
 
 
 @given(LIVES)
+@UNTIMED
 def test_no_cause_is_answered_twice(ticks: list[Tick]) -> None:
     life = live(ticks, CONFIG)
     answered = [key for _, _, asked in life.starts for key in asked]
@@ -211,12 +213,14 @@ def test_no_cause_is_answered_twice(ticks: list[Tick]) -> None:
 
 
 @given(LIVES, st.integers(12, 24 * 9))
+@UNTIMED
 def test_runs_keep_their_distance(ticks: list[Tick], hours: int) -> None:
     days = [day for _, day, _ in live(ticks, replace(CONFIG, cool_down_hours=hours)).starts]
     assert all((later - earlier) * 24 >= hours for earlier, later in pairwise(days))
 
 
 @given(LIVES)
+@UNTIMED
 def test_no_cause_is_lost(ticks: list[Tick]) -> None:
     """Whatever was noted is answered by a run, superseded by a new champion, or due as soon as the rest is over."""
     life = live(ticks, CONFIG)
@@ -228,6 +232,7 @@ def test_no_cause_is_lost(ticks: list[Tick]) -> None:
 
 
 @given(LIVES)
+@UNTIMED
 def test_missed_ticks_find_the_same_causes(ticks: list[Tick]) -> None:
     """Without runs in between, noting late and twice finds what noting daily finds."""
     calm = [replace(tick, crashes=True, promotes=False) for tick in ticks]
@@ -237,6 +242,7 @@ def test_missed_ticks_find_the_same_causes(ticks: list[Tick]) -> None:
 
 
 @given(LIVES)
+@UNTIMED
 def test_rises_are_counted_right(ticks: list[Tick]) -> None:
     """One champion that is never replaced: a cause for each low-to-high edge, gaps in knowledge left out."""
     calm = [replace(tick, promotes=False) for tick in ticks]
@@ -248,7 +254,7 @@ def test_rises_are_counted_right(ticks: list[Tick]) -> None:
 
 
 @given(LIVES, st.randoms(use_true_random=False))
-@settings(max_examples=50)
+@UNTIMED
 def test_any_order_of_windows_keeps_at_least_one_cause_for_a_high_level(ticks: list[Tick], order: object) -> None:
     windows = [window(day, tick.drifted) for day, tick in enumerate(ticks)]
     order.shuffle(windows)  # type: ignore[attr-defined]
@@ -258,7 +264,7 @@ def test_any_order_of_windows_keeps_at_least_one_cause_for_a_high_level(ticks: l
 
 
 @given(LIVES)
-@settings(max_examples=30)
+@UNTIMED
 def test_the_ledger_survives_storage(tmp_path_factory: pytest.TempPathFactory, ticks: list[Tick]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.json"
     ledger = live(ticks, CONFIG).ledger
