@@ -101,10 +101,10 @@ def state_of(subject: str, state_row: Mapping[str, Any] | None, live_events: Seq
 
 def _slate_columns(scored: Scored, slate: npt.NDArray[np.int64], items: ItemTable) -> dict[str, Any]:
     """The record's `slate_*` and `candidate_*` columns; `slate` holds rows of `scored`, first shown first."""
-    item_ids = items.item_ids.take(pa.array(scored.item_index)).to_pylist()
+    item_ids, titles = items.item_ids.take(pa.array(scored.item_index)).to_pylist(), items.table["title"]
     return {
         "slate_item_ids": [item_ids[row] for row in slate],
-        "slate_titles": items.table["title"].take(pa.array(scored.item_index[slate])).to_pylist(),
+        "slate_titles": [titles[row].as_py() for row in scored.item_index[slate].tolist()],
         "slate_scores": scored.scores[slate].tolist(),
         "slate_sources": [scored.source[row] for row in slate],
         "slate_features": feature_bytes(scored.features[slate]),

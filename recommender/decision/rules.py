@@ -84,11 +84,10 @@ class Rules:
         for rule, ids in (("excluded", self.excluded), ("in_context", self.context_items)):
             if ids:
                 found.append((rule, ~np.isin(item_index, items.positions(ids))))
-        owned = np.isin(item_index, items.positions(self.bought))
-        if self.wants_novel:
-            found.append(("not_novel", ~owned))
-        if self.bought_mode == "only":
-            found.append(("never_bought", owned))
+        if self.wants_novel or self.bought_mode == "only":
+            owned = np.isin(item_index, items.positions(self.bought))
+            found += [("not_novel", ~owned)] if self.wants_novel else []
+            found += [("never_bought", owned)] if self.bought_mode == "only" else []
         rows = pa.array(item_index)
         for name, wanted in self.filter.texts.items():
             found.append((name, _has_text(items.table[name].take(rows), wanted, is_list=name == "tags")))
