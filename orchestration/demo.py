@@ -12,6 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from orchestration.alerts import SLACK_VARIABLE
 from orchestration.processes import OwnedProcess, free_port
 from orchestration.progress import console, following
 from orchestration.resources import Ring
@@ -152,9 +153,8 @@ def _turn(story: Story, job: str) -> RunOutcome:
 
 
 def _open_service(story: Story) -> None:
-    from services.server import start_background
-
     from services.keys import create_key
+    from services.server import start_background
 
     keys = {role: create_key(story.workspace, role) for role in ("read", "write")}
     handle = start_background(story.workspace, free_port())

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -35,7 +36,7 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def settings(self) -> WorkspaceSettings:
         stored = load_settings(self.workspace)
-        return WorkspaceSettings(stored.source, stored.path, self.until or stored.until, stored.clock)
+        return replace(stored, until=self.until or stored.until)
 
     def environment(self) -> dict[str, str]:
         """What dbt and Feast read from the environment: absolute paths of this workspace."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def _settled(workspace: Workspace, source: str | None, path: str | None, until: 
     cut = parse_until(until) if until else ""
     if source is None and path is None:
         stored = load_settings(workspace)
-        return WorkspaceSettings(stored.source, stored.path, cut, stored.clock)
+        return replace(stored, until=cut)
     if source is None or path is None:
         raise InputError(
             f"{'--source' if path is None else '--path'} alone.",
@@ -68,7 +69,7 @@ def anchor_clock(workspace: Workspace) -> None:
     else:
         offset = as_of_ms - now_ms
         clock = {"mode": "replay", "offset_ms": max(offset, settings.clock.get("offset_ms", offset))}
-    save_settings(workspace, WorkspaceSettings(settings.source, settings.path, settings.until, clock))
+    save_settings(workspace, replace(settings, clock=clock))
 
 
 def _report(workspace: Workspace, settings: WorkspaceSettings, outcome: RunOutcome) -> dict[str, Any]:
@@ -86,12 +87,16 @@ def _report(workspace: Workspace, settings: WorkspaceSettings, outcome: RunOutco
         report["clock"] = load_settings(workspace).clock["mode"]
     for name in ("training_set", "challenger", "champion", "online_user_states", "journal"):
         if name in figures:
-            report[name] = figures[name]
+            report[name] = {key: figure for key, figure in figures[name].items() if not _is_picture(figure)}
     if outcome.failed_checks:
         report["failed_checks"] = outcome.failed_checks
     if outcome.failures:
         report["failures"] = outcome.failures
     return report
+
+
+def _is_picture(figure: Any) -> bool:
+    return isinstance(figure, str) and figure.startswith("![")
 
 
 def simulate_tables(users: int, items: int, days: int, seed: int, out: str) -> Simulation:

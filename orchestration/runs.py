@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,12 +47,12 @@ def execute(
     job_name: str,
     on_news: Callable[[StepNews], None] = lambda news: None,
     tags: Mapping[str, str] | None = None,
-    asset_selection: Sequence[str] | None = None,
 ) -> RunOutcome:
     """Run a job of the assembler's definitions to its end. Failures are reported in the outcome, not raised."""
     from orchestration.definitions import build_definitions
 
     os.environ.update(ring.environment())
+    ring.workspace.logs.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     definitions = build_definitions(ring.workspace, {"ring": ring})
     job = definitions.resolve_job_def(job_name)
@@ -60,14 +61,15 @@ def execute(
         follower = _Follower(instance, run_id, on_news)
         follower.start()
         try:
-            job.execute_in_process(
-                instance=instance,
-                run_id=run_id,
-                raise_on_error=False,
-                tags=dict(tags or {}),
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                asset_selection=None if asset_selection is None else [dg.AssetKey(name) for name in asset_selection],
-            )
+            # dbt's chatter goes to a log: stdout is for the figures that a command was asked for.
+            with (ring.workspace.logs / "dbt.log").open("a") as chatter, contextlib.redirect_stdout(chatter):
+                job.execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    raise_on_error=False,
+                    tags=dict(tags or {}),
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
         finally:
             follower.finish()
         run = instance.get_run_by_id(run_id)

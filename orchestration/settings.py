@@ -24,6 +24,7 @@ class WorkspaceSettings:
     path: str
     until: str = ""
     clock: dict[str, Any] = field(default_factory=lambda: {"mode": "wall"})
+    retrain: dict[str, Any] = field(default_factory=dict)  # overrides of monitoring.retraining.RetrainConfig
 
 
 def load_settings(workspace: Workspace) -> WorkspaceSettings:

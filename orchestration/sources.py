@@ -39,14 +39,15 @@ _KINDS = {
 class SourceFingerprint:
     """What was found: equal fingerprints mean equal bytes under equal names.
 
-    `files` are paths relative to the source's folder, in the order in which they were hashed; `rows` counts the lines
-    or rows of each table before anything is dropped.
+    `files` are paths relative to the source's folder, in the order in which they were hashed; `rows` counts lines or
+    rows before anything is dropped, `rows_by_table` for each table.
     """
 
     source: str
     files: tuple[str, ...]
     bytes: int
-    rows: Mapping[str, int]
+    rows: int
+    rows_by_table: Mapping[str, int]
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
@@ -55,7 +56,8 @@ class SourceFingerprint:
             "source": self.source,
             "files": list(self.files),
             "bytes": self.bytes,
-            "rows": dict(self.rows),
+            "rows": self.rows,
+            "rows_by_table": dict(self.rows_by_table),
             "sha256": self.sha256,
         }
 
@@ -247,7 +249,7 @@ def _fingerprint(source: str, folder: Path, files: Sequence[Path], rows: Mapping
             while block := handle.read(1 << 20):
                 digest.update(block)
                 size += len(block)
-    return SourceFingerprint(source, tuple(names), size, dict(rows), digest.hexdigest())
+    return SourceFingerprint(source, tuple(names), size, sum(rows.values()), dict(rows), digest.hexdigest())
 
 
 def _name(file: Path, folder: Path) -> str:

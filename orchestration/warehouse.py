@@ -132,6 +132,6 @@ class ShopDbt(DbtCliResource):
         return Version(importlib.metadata.version("dbt-core"))
 
     @classmethod
-    def of_project(cls) -> "ShopDbt":
+    def of_project(cls) -> ShopDbt:
         """The command line on this product's dbt project."""
         return cls(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=DBT_COMMAND)

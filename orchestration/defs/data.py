@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import dbt_assets
-from monitoring.validation import validate
 
+from monitoring.validation import validate
 from orchestration.resources import Ring
 from orchestration.sources import check_source
 from orchestration.tables import read_as_of_ms, source_funnel

@@ -1,0 +1,79 @@
+"""The group `model`: a training set, a challenger with its evidence, and the gate that may make it champion."""
+
+import base64
+
+import dagster as dg
+
+from monitoring.slack_messages import Figure, retrain_finished
+from orchestration.alerts import settle_retraining, slack_of, take_pending_causes
+from orchestration.resources import Ring
+from orchestration.training import build_training_set, release, train_challenger
+from recommender.model.evidence_figure import evidence_figure
+
+__all__ = ["model_assets", "picture"]
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A figure that Dagster's UI shows in place."""
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+@dg.asset(group_name="model", kinds={"feast"}, deps=["feature_store", "events", "decisions", "item_pairs"])
+def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Slates at past cuts, labelled by what happened after them, and every slate that was really served."""
+    take_pending_causes(ring.workspace, context.run_id)
+    summary = build_training_set(ring, context.log.info).summary()
+    return dg.MaterializeResult(metadata={**summary, "dagster/row_count": summary["rows"]})
+
+
+@dg.asset(group_name="model", kinds={"xgboost"}, deps=[training_set, "users"])
+def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """A bundle trained on everything, and the evidence of its rehearsal on days it had not seen."""
+    manifest, evidence, verdict = train_challenger(ring, context.log.info)
+    return dg.MaterializeResult(
+        metadata={
+            "version": manifest.version,
+            "verdict": "promote" if verdict.promote else "refuse",
+            "evidence": picture(evidence_figure(evidence)),
+            "users": dict(evidence.users),
+            **evidence.headline,
+            "compared with": dict(verdict.figures),
+            "champion": evidence.champion,
+            "folder": dg.MetadataValue.path(str(ring.workspace.models / "challenger")),
+        },
+        data_version=dg.DataVersion(manifest.version),
+    )
+
+
+@dg.asset(group_name="model", kinds={"bentoml"}, deps=[challenger, "retraining_evidence", "online_user_states"])
+def champion(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The bundle that is served. A challenger takes its place only through the gate; Slack hears either way."""
+    released = release(ring.workspace)
+    settle_retraining(
+        ring.workspace, context.run_id, "promoted" if released.is_promoted else "refused", released.reasons
+    )
+    told = slack_of(ring.workspace).send(
+        retrain_finished(
+            is_promoted=released.is_promoted,
+            challenger=released.challenger,
+            champion=released.champion_before,
+            reasons=released.reasons,
+            figures=[Figure(name, *found) for name, found in released.figures.items()],
+            run_id=context.run_id,
+        )
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": "promoted" if released.is_promoted else "refused",
+            "version": released.challenger if released.is_promoted else released.champion_before or "none",
+            "challenger": released.challenger,
+            "champion before": released.champion_before or "none",
+            "reasons": list(released.reasons),
+            "slack": told.detail,
+        }
+    )
+
+
+def model_assets() -> list[dg.AssetsDefinition]:
+    """Assets of the group."""
+    return [training_set, challenger, champion]

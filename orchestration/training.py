@@ -1,0 +1,212 @@
+"""From marts to a judged challenger: which cuts are asked for, and in which order the core is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo.offline import states_at
+from orchestration.provenance import commit
+from orchestration.resources import Ring
+from orchestration.tables import ids_at, past_cuts_ms, read_as_of_ms, read_mart, rows_at
+from recommender.errors import InputError, IntegrityError, NoChampionError
+from recommender.events import DAY_MS
+from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
+from recommender.model.evaluation import CHALLENGER, EvaluationConfig, Evidence, evaluate
+from recommender.model.profile import behaviour_profile
+from recommender.model.promotion import Verdict, gate
+from recommender.model.ranker import Ranker, fit_ranker
+from recommender.model.scorer import RankingModel
+from recommender.model.training_set import CutInputs, TrainingConfig, TrainingSet, retrospective_slates, served_slates
+from recommender.retrieval.retriever import fit_retriever
+from recommender.states import ItemTable, UserStates
+from recommender.workspace import Workspace, write_bytes_atomically
+from services.model_store import aliases, bundle_folder, publish, set_alias
+
+__all__ = [
+    "Release",
+    "build_training_set",
+    "champion_bundle",
+    "cut_inputs",
+    "release",
+    "train_challenger",
+    "watch_window",
+]
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Release:
+    """What became of a challenger: the champion it met, the gate's word and reasons, its figures (mean, low, high)."""
+
+    challenger: str
+    champion_before: str | None
+    is_promoted: bool
+    reasons: tuple[str, ...]
+    figures: dict[str, tuple[float, float, float]]
+
+
+EVENT_COLUMNS = (
+    *("event_id", "user_id", "item_id", "event_type", "occurred_at", "recorded_at"),
+    *("quantity", "price_micros", "device", "channel", "country", "decision_id", "position"),
+)
+
+
+def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
+    """States of everyone and everything known at a cut, through Feast's point-in-time join; pairs from their mart."""
+    space = ring.workspace
+    users, items = ids_at(space, "user_states", "user_id", cut_ms), ids_at(space, "item_states", "item_id", cut_ms)
+    user_states = UserStates.from_table(states_at(space, "user", users, np.full(len(users), cut_ms)))
+    item_states = ItemTable.from_table(states_at(space, "item", items, np.full(len(items), cut_ms)))
+    pairs = rows_at(space, "item_pairs", cut_ms)
+    return CutInputs(cut_ms, user_states, item_states, pairs)
+
+
+def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
+    """Slates of all past cuts whose horizon has ended, and every slate that was served; saved in the workspace."""
+    as_of_ms, horizon_ms = read_as_of_ms(ring.workspace), ring.horizon_days * DAY_MS
+    cuts = [cut for cut in past_cuts_ms(ring.workspace) if cut + horizon_ms <= as_of_ms]
+    if not cuts:
+        raise InputError(
+            f"data that reach back less than {ring.horizon_days} days before the cut.",
+            f"at least one past cut whose horizon of {ring.horizon_days} days has ended.",
+            "bring a longer history.",
+        )
+    config = TrainingConfig(horizon_days=ring.horizon_days)
+    events = _events_since(ring.workspace, cuts[0])
+    inputs = [cut_inputs(ring, cut) for cut in cuts]
+    tell(f"{len(cuts)} past cuts: " + ", ".join(f"{len(cut.users):,} users" for cut in inputs))
+    slates = retrospective_slates(inputs, events, config, seed=ring.seed, progress=_telling(tell))
+    decisions = read_mart(ring.workspace, "decisions")
+    served = served_slates(decisions, events, slates.names, config)
+    training = TrainingSet.concatenate([slates, served]) if len(served) else slates
+    training.save(ring.workspace.training)
+    return training
+
+
+def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdict]:
+    """Rehearse on the past, judge the rehearsal on the holdout, then fit on everything and build the bundle.
+
+    Beside the bundle lie `evidence.json` and `verdict.json`, which `release` acts on.
+    """
+    space = ring.workspace
+    as_of_ms, horizon_ms = read_as_of_ms(space), ring.horizon_days * DAY_MS
+    training = TrainingSet.load(space.training)
+    holdout_ms = max(cut for cut in past_cuts_ms(space) if cut + horizon_ms <= as_of_ms)
+    rehearsed = training.take_groups(training.at_ms + horizon_ms <= holdout_ms)
+    if not len(rehearsed):
+        raise InputError(
+            f"no training slate whose {ring.horizon_days} days had ended by the holdout cut.",
+            f"a history of at least {3 * ring.horizon_days} days, so that a model can be judged on days it has not seen.",
+            "bring a longer history.",
+        )
+    rehearsal = fit_ranker(rehearsed, seed=ring.seed, progress=_telling(tell))
+    holdout = cut_inputs(ring, holdout_ms)
+    events = _events_since(space, holdout_ms)
+    config = EvaluationConfig(horizon_days=ring.horizon_days)
+    evidence = evaluate(holdout, events, rehearsal, champion_bundle(space), config=config, seed=ring.seed)
+    verdict = gate(evidence)
+    tell("fitting on everything")
+    ranker = fit_ranker(training, seed=ring.seed, progress=_telling(tell))
+    now = cut_inputs(ring, as_of_ms)
+    model = RankingModel(ranker, fit_retriever(now.users, now.items, now.pairs, seed=ring.seed))
+    facts = BundleFacts(
+        as_of_ms=as_of_ms,
+        data_fingerprint=_data_fingerprint(space),
+        commit=commit(),
+        code_version=installed_version("nextbest"),
+        metrics=evidence.headline,
+        training=training.summary(),
+        rehearsed_until_ms=holdout_ms,
+    )
+    reference = _profile(rehearsal, holdout, events, as_of_ms, ring)
+    manifest = build_bundle(space.models / "challenger", model, now.users, facts, reference, rehearsal)
+    for name, found in (("evidence", evidence), ("verdict", verdict)):
+        text = json.dumps({"version": manifest.version, **found.as_json()}, indent=1)
+        write_bytes_atomically(space.models / f"{name}.json", text.encode())
+    return manifest, evidence, verdict
+
+
+def release(workspace: Workspace) -> Release:
+    """Publish the challenger, and make it champion when the gate said so."""
+    before = aliases(workspace).get("champion")
+    version = publish(workspace, workspace.models / "challenger")
+    verdict, evidence = (
+        json.loads((workspace.models / f"{name}.json").read_text()) for name in ("verdict", "evidence")
+    )
+    if verdict["version"] != version:
+        raise IntegrityError(
+            f"a verdict on {verdict['version']} beside the challenger {version}.",
+            "the verdict that was reached on this very bundle.",
+            "materialise the challenger again.",
+        )
+    set_alias(workspace, "challenger", version)
+    if verdict["promote"]:
+        set_alias(workspace, "champion", version)
+    measured = evidence["figures"][CHALLENGER]
+    figures = {
+        f"{kind} {metric}": (found["mean"], found["low"], found["high"])
+        for kind, metrics in measured.items()
+        for metric, found in metrics.items()
+    }
+    return Release(version, before, bool(verdict["promote"]), tuple(verdict["reasons"]), figures)
+
+
+def champion_bundle(workspace: Workspace) -> Bundle | None:
+    """The champion, loaded and verified; None before there is one."""
+    try:
+        return load_bundle(bundle_folder(workspace, "champion"))
+    except NoChampionError:
+        return None
+
+
+def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
+    """How people behaved in the window before the cut, as the champion's recipe sees it; None without its parts.
+
+    The reference in the bundle was made the same way: the rehearsal over a retriever of the window's start.
+    """
+    as_of_ms = read_as_of_ms(ring.workspace)
+    start_ms = as_of_ms - ring.horizon_days * DAY_MS
+    if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace):
+        return None
+    start = cut_inputs(ring, start_ms)
+    return _profile(champion.rehearsal, start, _events_since(ring.workspace, start_ms), as_of_ms, ring)
+
+
+def _profile(ranker: Ranker, start: CutInputs, events: pa.Table, as_of_ms: int, ring: Ring) -> pa.Table:
+    model = RankingModel(ranker, fit_retriever(start.users, start.items, start.pairs, seed=ring.seed))
+    return behaviour_profile(model, start.users, start.items, events, as_of_ms, ring.horizon_days, seed=ring.seed)
+
+
+def _events_since(workspace: Workspace, start_ms: int) -> pa.Table:
+    moment = pa.scalar(start_ms, pa.timestamp("ms"))
+    return read_mart(workspace, "events", EVENT_COLUMNS, pc.field("occurred_at").cast(pa.timestamp("ms")) >= moment)
+
+
+def _data_fingerprint(workspace: Workspace) -> str:
+    """sha256 over the marts that a bundle was made of; they are the same bytes for the same input."""
+    digest = hashlib.sha256()
+    for name in ("events", "items", "users", "decisions", "user_states", "item_states", "item_pairs"):
+        digest.update(hashlib.sha256(workspace.mart(name).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _telling(tell: Tell) -> Callable[[str, int, int], None]:
+    """The core's progress as lines of a log, one for each tenth of the way."""
+    told: dict[str, int] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if told.get(what) != tenth:
+            told[what] = tenth
+            tell(f"{what} {done}/{total}")
+
+    return progress
