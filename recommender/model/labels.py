@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recommender.events import DAY_MS, strength_of
+from recommender.events import strength_of
 from recommender.states import ItemTable
 
-__all__ = ["GradeConfig", "Relevant", "graded_pairs", "relevant_items", "window_end"]
+__all__ = ["GradeConfig", "Relevant", "graded_pairs", "relevant_items"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,3 @@ def relevant_items(pairs: pa.Table, user_ids: list[str], items: ItemTable) -> Re
     known = np.flatnonzero((user >= 0) & (item >= 0))
     order = known[np.lexsort((item[known], user[known]))]
     return Relevant(user[order], item[order], pairs["grade"].to_numpy()[order], unknown)
-
-
-def window_end(start_ms: int, days: float) -> int:
-    """End of a window of `days` that begins at `start_ms`."""
-    return start_ms + round(days * DAY_MS)

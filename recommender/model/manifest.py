@@ -89,7 +89,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest, itself proven by its version; raises IntegrityError."""
     try:
         content = json.loads((folder / MANIFEST_NAME).read_bytes())
-        manifest = Manifest(**{**content, "feature_names": tuple(content["feature_names"])})
+        lists = {name: tuple(content[name]) for name in ("feature_names", "generators")}
+        manifest = Manifest(**{**content, **lists})
     except (OSError, ValueError, TypeError, KeyError) as problem:
         raise broken_bundle(folder, f"a manifest that cannot be read ({problem})") from problem
     if manifest.format != FORMAT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from recommender.errors import InputError
 from recommender.model.training_set import Progress, TrainingSet
 from recommender.workspace import write_bytes_atomically
 
-__all__ = ["Ranker", "RankerConfig", "config_as_json", "fit_ranker"]
+__all__ = ["Ranker", "RankerConfig", "fit_ranker"]
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,6 @@ def fit_ranker(
     booster = _train(training, config, seed, rounds, progress)
     booster.set_param({"nthread": 1})
     return Ranker(booster, training.names, rounds)
-
-
-def config_as_json(config: RankerConfig) -> dict[str, Any]:
-    """For the manifest."""
-    return asdict(config)
 
 
 def _rounds(training: TrainingSet, config: RankerConfig, seed: int, progress: Progress | None) -> int:

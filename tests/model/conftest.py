@@ -1,0 +1,66 @@
+"""One small shop for all tests of this room, fitted once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from small_shop import cut_inputs, day, events_of_shop
+
+from recommender.model.bundle import Bundle, BundleFacts, build_bundle, load_bundle
+from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
+from recommender.model.scorer import RankingModel
+from recommender.model.training_set import CutInputs, TrainingSet, retrospective_slates
+from recommender.retrieval.retriever import fit_retriever
+
+RANKER = RankerConfig(rounds=20, max_depth=4, min_child_weight=1.0)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop of 63 days as of day 56: three past cuts, the holdout cut last, and the serving cut."""
+
+    events: pa.Table
+    past: list[CutInputs]
+    now: CutInputs
+
+    @property
+    def holdout(self) -> CutInputs:
+        return self.past[-1]
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    events = events_of_shop()
+    return Shop(events, [cut_inputs(events, day(number)) for number in (35, 42, 49)], cut_inputs(events, day(56)))
+
+
+@pytest.fixture(scope="session")
+def training(shop: Shop) -> TrainingSet:
+    return retrospective_slates(shop.past, shop.events, seed=3)
+
+
+@pytest.fixture(scope="session")
+def rehearsal(shop: Shop, training: TrainingSet) -> Ranker:
+    return fit_ranker(training.until(shop.holdout.as_of_ms, 7.0), RANKER, seed=3)
+
+
+@pytest.fixture(scope="session")
+def model(shop: Shop, training: TrainingSet) -> RankingModel:
+    ranker = fit_ranker(training, RANKER, seed=3)
+    return RankingModel(ranker, fit_retriever(shop.now.users, shop.now.items, shop.now.pairs, seed=3))
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(shop: Shop, model: RankingModel, rehearsal: Ranker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "champion"
+    facts = BundleFacts(shop.now.as_of_ms, rehearsed_until_ms=shop.holdout.as_of_ms, data_fingerprint="small shop")
+    build_bundle(folder, model, shop.now.users, facts, rehearsal=rehearsal)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_folder: Path) -> Bundle:
+    return load_bundle(bundle_folder)
