@@ -148,14 +148,16 @@ def test_given_candidates_are_the_only_ones(ask: Callable[..., Decision], items:
 def test_a_narrow_filter_is_topped_up_from_the_whole_catalogue(
     ask: Callable[..., Decision], items: ItemTable, scorer: TasteScorer
 ) -> None:
-    object.__setattr__(scorer, "retrieved", 3)  # almost nothing is retrieved, less passes
-    decision = ask(k=10, filter={"category": ["garden"]})
+    object.__setattr__(scorer, "retrieved", 40)  # of which a few pass
+    decision = ask(k=15, filter={"category": ["garden"]})
     garden = [
         item["item_id"] for item in items.table.to_pylist() if item["category"] == "garden" and item["is_available"]
     ]
-    assert len(decision.slate_item_ids) == min(10, len(garden))
+    assert len(garden) > 5
+    assert len(decision.slate_item_ids) == min(15, len(garden))
     assert set(decision.slate_item_ids) <= set(garden)
-    assert "popular" in decision.slate_sources
+    assert set(decision.slate_sources) == {"taste", "popular"}
+    assert len(set(decision.candidate_item_ids)) == len(decision.candidate_item_ids)
     assert decision.is_degraded is False
     assert len(decision.slate_features) == len(decision.slate_item_ids) * 5 * 4
 
