@@ -31,6 +31,10 @@
         {%- for column in columns %} coalesce(cast({{ column }} as varchar), '~'){{ ',' if not loop.last }}{% endfor %}))
 {%- endmacro %}
 
+{# 128-bit hash of one text. #}
+{% macro text_hash(expression) -%}{{- adapter.dispatch('text_hash', 'nextbest')(expression) -}}{%- endmacro %}
+{% macro duckdb__text_hash(expression) -%}md5({{ expression }}){%- endmacro %}
+
 {# JSON text of named columns, keys in the order given. #}
 {% macro json_of(columns) -%}{{- adapter.dispatch('json_of', 'nextbest')(columns) -}}{%- endmacro %}
 {% macro duckdb__json_of(columns) -%}
@@ -60,6 +64,18 @@
 {% macro record_of(fields) -%}{{- adapter.dispatch('record_of', 'nextbest')(fields) -}}{%- endmacro %}
 {% macro duckdb__record_of(fields) -%}
     struct_pack({% for name in fields %}{{ name }} := {{ fields[name] }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+
+{# One field of a record. #}
+{% macro part_of(record, field) -%}{{- adapter.dispatch('part_of', 'nextbest')(record, field) -}}{%- endmacro %}
+{% macro duckdb__part_of(record, field) -%}struct_extract({{ record }}, '{{ field }}'){%- endmacro %}
+
+{# Aggregate: the smallest (greatest) record, null where nothing matches. #}
+{% macro least_record(fields, condition) -%}
+    min({{ record_of(fields) }}) filter (where {{ condition }})
+{%- endmacro %}
+{% macro greatest_record(fields, condition) -%}
+    max({{ record_of(fields) }}) filter (where {{ condition }})
 {%- endmacro %}
 
 {# Aggregate: the n greatest records, greatest first; an empty list where nothing matches. #}

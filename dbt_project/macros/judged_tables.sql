@@ -26,7 +26,7 @@ from (
         {{ landed_rest(items, ['item_id', 'title', 'description', 'category', 'brand', 'tags', 'price', 'available',
             'created_at']) }} as attributes,
         md5({{ landed_row(items) }}) as content
-    from {{ items.relation }}
+    from {{ landed_relation(items) }}
 ) as typed
 {%- endmacro %}
 
@@ -51,6 +51,6 @@ from (
         {{ landed_text(users, 'timezone') }} as timezone,
         {{ landed_rest(users, ['user_id', 'signed_up_at', 'country', 'timezone']) }} as attributes,
         md5({{ landed_row(users) }}) as content
-    from {{ users.relation }}
+    from {{ landed_relation(users) }}
 ) as typed
 {%- endmacro %}

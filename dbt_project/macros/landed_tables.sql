@@ -55,6 +55,9 @@
     {{- return({'format': found.format, 'relation': relation, 'columns': columns}) -}}
 {%- endmacro %}
 
+{# What to select from. #}
+{% macro landed_relation(table) -%}{{ table.relation }}{%- endmacro %}
+
 {# Expression that reads a column as it was landed. #}
 {% macro landed_value(table, name) -%}
     {%- if table.format == 'jsonl' -%}

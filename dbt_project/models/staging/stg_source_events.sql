@@ -4,11 +4,15 @@ with source_events as (
 ),
 
 -- Names are folded once a kind, not once a row.
+kinds as (
+    select distinct event_type from source_events
+),
+
 event_types as (
     select
         event_type as original,
         {{ canonical_event_type('event_type') }} as event_type
-    from (select distinct event_type from source_events)
+    from kinds
 )
 
 select

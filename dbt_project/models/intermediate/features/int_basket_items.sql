@@ -39,7 +39,9 @@ ranked as (
             when baskets.item_count > 60
                 then row_number() over (
                     partition by baskets.basket_code
-                    order by case when baskets.item_count > 60 then md5(touched.item_id || ' ' || touched.session_key) end
+                    order by case when baskets.item_count > 60 then {{ text_hash(
+                        "touched.item_id || ' ' || touched.session_key"
+                    ) }} end
                 )
             else 1
         end as place

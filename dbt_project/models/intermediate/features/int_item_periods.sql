@@ -7,8 +7,10 @@ select
     count(*) filter (where is_purchase) as purchase_count,
     min(occurred_ms) filter (where is_positive) as first_ms,
     max(occurred_ms) filter (where is_positive) as last_ms,
-    max({{ record_of({'at': 'occurred_ms', 'event_id': 'event_id', 'price_micros': 'price_micros'}) }})
-        filter (where is_purchase and price_micros is not null) as last_price
+    {{ greatest_record(
+        {'at': 'occurred_ms', 'event_id': 'event_id', 'price_micros': 'price_micros'},
+        'is_purchase and price_micros is not null'
+    ) }} as last_price
 from {{ ref('int_period_events') }}
 where item_id is not null
 group by item_id, period

@@ -4,7 +4,9 @@ select
     cuts.cut_number,
     days.item_id,
     cast(sum(
-        cast(round(days.strength * pow(2, (days.occurred_day * 86400000 - cuts.cut_ms) / (14 * 86400000.0)) * 1000000) as bigint)
+        cast(round(
+            1000000 * days.strength * pow(2, (days.occurred_day * 86400000 - cuts.cut_ms) / (14 * 86400000.0))
+        ) as bigint)
     ) as bigint) as popularity_micros
 from {{ ref('int_item_days') }} as days
 inner join {{ ref('int_cuts') }} as cuts on days.period <= cuts.cut_number

@@ -17,7 +17,7 @@ ranked as (
         cuts.is_serving,
         row_number() over (
             partition by cuts.cut_number
-            order by md5(seen.user_id), seen.user_id
+            order by {{ text_hash('seen.user_id') }}, seen.user_id
         ) as place
     from seen
     inner join {{ ref('int_cuts') }} as cuts on seen.first_period <= cuts.cut_number

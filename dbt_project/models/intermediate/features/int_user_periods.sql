@@ -15,12 +15,12 @@ select
     {% for hour in range(24) -%}
     count(*) filter (where is_positive and occurred_hour = {{ hour }}) as hour_{{ hour }},
     {% endfor -%}
-    min({{ record_of({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'country'}) }})
-        filter (where country is not null) as first_country,
-    max({{ record_of({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'device'}) }})
-        filter (where device is not null) as last_device,
-    max({{ record_of({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'channel'}) }})
-        filter (where channel is not null) as last_channel,
+    {{ least_record({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'country'}, 'country is not null') }}
+        as first_country,
+    {{ greatest_record({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'device'}, 'device is not null') }}
+        as last_device,
+    {{ greatest_record({'at': 'occurred_ms', 'event_id': 'event_id', 'name': 'channel'}, 'channel is not null') }}
+        as last_channel,
     {{ greatest_records(
         record_of({'at': 'occurred_ms', 'event_id': 'event_id', 'item_id': 'item_id', 'event_type': 'event_type'}),
         var('recent_length'),

@@ -14,19 +14,21 @@ decided as (
 ),
 
 serving as (
+    -- A decision nobody answered yet is the newest thing there is, and belongs to the next training set.
     select
-        {% if var('as_of') -%}
-        {{ utc_timestamp_literal(var('as_of')) }} as cut_at
-        {%- else -%}
-        -- A decision nobody answered yet is the newest thing there is, and belongs to the next training set.
-        cast(greatest(recorded.last_at, decided.last_at) + interval 1 millisecond as timestamp_ms) as cut_at
-        {%- endif %}
+        coalesce(
+            {{ utc_timestamp_literal(var('as_of')) }},
+            cast(greatest(recorded.last_at, decided.last_at) + interval 1 millisecond as timestamp_ms)
+        ) as cut_at
     from recorded
     cross join decided
 ),
 
 past as (
-    select cast(serving.cut_at - to_days(cast(steps.step * {{ var('cut_interval_days') }} as integer)) as timestamp_ms) as cut_at
+    select
+        cast(
+            serving.cut_at - to_days(cast(steps.step * {{ var('cut_interval_days') }} as integer)) as timestamp_ms
+        ) as cut_at
     from serving
     cross join generate_series(1, {{ var('cut_count') }}) as steps (step)
     {%- for cut in var('cuts') %}

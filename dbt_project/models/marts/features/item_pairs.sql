@@ -36,7 +36,9 @@ cosines as (
         pairs.cut_number,
         pairs.left_code,
         pairs.right_code,
-        cast(round(1000000 * (pairs.weight / sqrt(left_items.weight) / sqrt(right_items.weight))) as bigint) as weight_micros
+        cast(
+            round(1000000 * (pairs.weight / sqrt(left_items.weight) / sqrt(right_items.weight))) as bigint
+        ) as weight_micros
     from pairs
     inner join singles as left_items
         on pairs.cut_number = left_items.cut_number and pairs.left_code = left_items.item_code
@@ -45,9 +47,19 @@ cosines as (
 ),
 
 both_ways as (
-    select cut_number, left_code as item_code, right_code as other_code, weight_micros from cosines
+    select
+        cut_number,
+        left_code as item_code,
+        right_code as other_code,
+        weight_micros
+    from cosines
     union all
-    select cut_number, right_code as item_code, left_code as other_code, weight_micros from cosines
+    select
+        cut_number,
+        right_code as item_code,
+        left_code as other_code,
+        weight_micros
+    from cosines
 ),
 
 best as (

@@ -28,12 +28,18 @@ redemptions as (
     from {{ source('complete_journey', 'coupon_redemptions') }}
 ),
 
+united as (
+    select * from receipts
+    union all
+    select * from redemptions
+),
+
 hashed as (
     select
         *,
         {{ content_hash(['event_type', 'user_id', 'item_id', 'occurred_at', 'session_id', 'quantity', 'price_micros',
             'properties']) }} as event_id
-    from (select * from receipts union all select * from redemptions)
+    from united
 )
 
 select

@@ -3,15 +3,15 @@
 -- Invoice lines with the reason, if any, why a line is not a purchase of a product by a known customer.
 with lines as (
     select
-        InvoiceNo as session_id,
-        StockCode as item_id,
-        {{ text_or_null('Description') }} as title,
-        cast(Quantity as bigint) as quantity,
+        "InvoiceNo" as session_id,
+        "StockCode" as item_id,
+        {{ text_or_null('"Description"') }} as title,
+        cast("Quantity" as bigint) as quantity,
         -- Minutes of the shop's wall clock, read as UTC: the file names no zone.
-        {{ utc_timestamp('InvoiceDate', 'TIMESTAMP') }} as occurred_at,
-        {{ to_micros('UnitPrice') }} as price_micros,
-        cast(CustomerID as varchar) as user_id,
-        Country as country
+        {{ utc_timestamp('"InvoiceDate"', 'TIMESTAMP') }} as occurred_at,
+        {{ to_micros('"UnitPrice"') }} as price_micros,
+        cast("CustomerID" as varchar) as user_id,
+        "Country" as country
     from {{ source('online_retail', 'online_retail') }}
 ),
 

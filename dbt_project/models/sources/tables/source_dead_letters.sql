@@ -11,6 +11,6 @@ select
     '{{ name }}' as table_name,
     {{ landed_fault(table, required) }} as reason,
     {{ landed_row(table) }} as raw_row
-from {{ table.relation }}
+from {{ landed_relation(table) }}
 where {{ landed_fault(table, required) }} is not null
 {%- endfor %}

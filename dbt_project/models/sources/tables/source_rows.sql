@@ -22,7 +22,7 @@ with typed as (
         {{ landed_text(events, 'decision_id') }} as decision_id,
         {{ landed_integer(events, 'position') }} as position,
         {{ landed_text(events, 'properties') }} as properties
-    from {{ events.relation }}
+    from {{ landed_relation(events) }}
 ),
 
 judged as (
