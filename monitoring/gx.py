@@ -67,7 +67,7 @@ class Outcome:
 
     def _found(self) -> str:
         if self.value is not None:
-            return f"{self.value:,.6g}"
+            return f"{round(self.value, 4):,.6g}"
         share, examples = self.result.get("unexpected_percent") or 0, self.result["partial_unexpected_list"][:_SHOWN]
         return f"outside in {share:.3g} % of the sampled rows, for example {examples}" if examples else "as expected"
 
