@@ -6,8 +6,6 @@ import gc
 import logging
 from typing import Any
 
-from recommender.model.bundle import load_bundle
-
 from recommender.decision.protocols import Scorer
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
@@ -52,6 +50,9 @@ class Champion:
         version = aliases(self._workspace).get("champion")
         if version is None or version == self.version:
             return
+        # Here, not above: BentoML's supervisor imports this module too and has no use for XGBoost (2.5 s).
+        from recommender.model.bundle import load_bundle
+
         fresh: Any = load_bundle(bundle_folder(self._workspace, "champion"))
         before, self.scorer = self.version, fresh
         # What was just loaded lives as long as the process: out of the collector's sight, tails get shorter.

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from recommender.model.bundle import verify_bundle
 
 from recommender.errors import InputError, IntegrityError, NoChampionError
+from recommender.model.manifest import read_manifest, verify_files
 from recommender.workspace import Workspace, write_bytes_atomically
 
 __all__ = ["ALIASES", "aliases", "bundle_folder", "publish", "set_alias", "versions"]
@@ -26,7 +26,7 @@ _FOLDER = "bundle"  # inside the stored model, beside BentoML's own model.yaml
 
 def publish(workspace: Workspace, folder: Path) -> str:
     """Copy a verified bundle into the model store; its version. A bundle that is already there stays as it is."""
-    version: str = verify_bundle(folder).version
+    version = _verified(folder)
     store = _store(workspace)
     stored = _stored_path(store, version)
     if stored is not None:
@@ -40,7 +40,7 @@ def publish(workspace: Workspace, folder: Path) -> str:
     stored = _stored_path(store, version)
     assert stored is not None
     _sync(stored.parent)
-    verify_bundle(stored)
+    _verified(stored)
     return version
 
 
@@ -91,7 +91,7 @@ def bundle_folder(workspace: Workspace, alias_or_version: str) -> Path:
             "a bundle that was published.",
             "run `nextbest run` again, or point the alias at a version that is there.",
         )
-    verify_bundle(folder)
+    _verified(folder)
     return folder
 
 
@@ -125,9 +125,16 @@ def _stored_path(store: Any, version: str) -> Path | None:
     return Path(found[0].path) / _FOLDER if found else None
 
 
+def _verified(folder: Path) -> str:
+    """The version of a bundle whose every byte is as written. As `verify_bundle`, without importing XGBoost (2.5 s)."""
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return manifest.version
+
+
 def _is_whole(folder: Path) -> bool:
     try:
-        verify_bundle(folder)
+        _verified(folder)
     except IntegrityError:
         return False
     return True

@@ -26,7 +26,7 @@ from services.model_store import bundle_folder
 
 __all__ = ["ServerHandle", "serve", "start_background"]
 
-PATIENCE_SECONDS = 15.0  # for requests under way, before what is left of the process group is killed
+PATIENCE_SECONDS = 10.0  # for requests under way, before what is left of the process group is killed
 
 
 def serve(workspace: Workspace, host: str = "127.0.0.1", port: int = 3001, workers: int = 2) -> int:

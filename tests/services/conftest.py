@@ -1,0 +1,183 @@
+"""One small simulated shop, landed by dbt, with a fitted champion: what the service's tests are served from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from feature_repo.offline import materialise_users
+from recommender.events import DAY_MS, EVENT_STRENGTHS
+from recommender.model.bundle import BundleFacts, build_bundle
+from recommender.model.ranker import RankerConfig, fit_ranker
+from recommender.model.scorer import RankingModel
+from recommender.model.training_set import CutInputs, retrospective_slates
+from recommender.retrieval.retriever import fit_retriever
+from recommender.simulation import SimulationConfig, simulate, write_tables
+from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH, ItemTable, UserStates
+from recommender.workspace import Workspace
+from services.journal import export_journal
+from services.model_store import publish, set_alias
+from services.server import ServerHandle, start_background
+
+PROJECT = Path(__file__).resolve().parents[2]
+SHOP = SimulationConfig(users=200, items=80, days=28)
+
+
+@dataclass(frozen=True)
+class LandedShop:
+    """A workspace with marts, an online store and a champion, and a second bundle that differs in name alone."""
+
+    workspace: Workspace
+    champion: str
+    bundle: Path
+    other_bundle: Path
+    as_of_ms: int
+    user_ids: tuple[str, ...]
+    item_ids: tuple[str, ...]  # available ones
+
+
+@pytest.fixture(scope="session")
+def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
+    root = tmp_path_factory.mktemp("landed")
+    workspace = Workspace(root / "home")
+    write_tables(simulate(SHOP, seed=5), root / "tables")
+    export_journal(workspace)
+    _build_marts(workspace, root / "tables")
+    cuts = _cuts(workspace)
+    serving = cuts[-1]
+    materialise_users(workspace, serving.as_of_ms)
+    _set_clock(workspace, serving.as_of_ms)
+    slates = retrospective_slates(cuts[:-1], pq.read_table(workspace.mart("events")))
+    ranker = fit_ranker(slates, RankerConfig(rounds=20))
+    model = RankingModel(ranker, fit_retriever(serving.users, serving.items, serving.pairs))
+    facts = BundleFacts(serving.as_of_ms)
+    bundle, other = workspace.models / "first", workspace.models / "second"
+    build_bundle(bundle, model, serving.users, facts)
+    build_bundle(other, model, serving.users, replace(facts, commit="another"))
+    champion = publish(workspace, bundle)
+    set_alias(workspace, "champion", champion)
+    items = tuple(serving.items.table.filter(pc.equal(serving.items.table["is_available"], 1))["item_id"].to_pylist())
+    return LandedShop(workspace, champion, bundle, other, serving.as_of_ms, tuple(serving.users.user_ids), items)
+
+
+@pytest.fixture
+def own_shop(landed_shop: LandedShop, tmp_path: Path) -> LandedShop:
+    """A private copy for tests that change something; without the online store, whose opening takes seconds."""
+    workspace = Workspace(tmp_path / "home")
+    left_out = shutil.ignore_patterns("features", "journal", "warehouse", "dbt", "marts")
+    shutil.copytree(landed_shop.workspace.root, workspace.root, ignore=left_out)
+    first, second = workspace.models / "first", workspace.models / "second"
+    return replace(landed_shop, workspace=workspace, bundle=first, other_bundle=second)
+
+
+@dataclass(frozen=True)
+class ServedShop:
+    """The landed shop behind a running server."""
+
+    shop: LandedShop
+    server: ServerHandle
+    http: httpx.Client
+
+    def post(self, route: str, body: Any, **headers: str) -> httpx.Response:
+        return self.http.post(f"/v1/{route}", json=body, headers=headers)
+
+
+Serve = Callable[[LandedShop], ServedShop]
+
+
+def _serving() -> Iterator[Serve]:
+    handles: list[ServedShop] = []
+
+    def serve(shop: LandedShop) -> ServedShop:
+        server = start_background(shop.workspace, free_port())
+        server.wait_ready()
+        handles.append(ServedShop(shop, server, httpx.Client(base_url=server.url, timeout=20)))
+        return handles[-1]
+
+    yield serve
+    for served in handles:
+        served.http.close()
+        served.server.stop()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a shop of the test's own; ended afterwards with everything it started."""
+    yield from _serving()
+
+
+@pytest.fixture(scope="session")
+def served(landed_shop: LandedShop) -> Iterator[ServedShop]:
+    """One server for all tests that only ask and tell."""
+    serving = _serving()
+    yield next(serving)(landed_shop)
+    next(serving, None)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _build_marts(workspace: Workspace, tables: Path) -> None:
+    variables = {
+        "source": "tables",
+        "source_path": str(tables),
+        "until": "",
+        "as_of": "",
+        "cut_count": 2,
+        "cut_interval_days": 7,
+        "history_length": HISTORY_LENGTH,
+        "recent_length": RECENT_LENGTH,
+        "purchase_days_length": PURCHASE_DAYS_LENGTH,
+        "event_strengths": EVENT_STRENGTHS,
+    }
+    places = {
+        "NEXTBEST_WAREHOUSE": workspace.warehouse,
+        "NEXTBEST_MARTS": workspace.marts,
+        "NEXTBEST_JOURNAL": workspace.journal_events.parent,
+        "DBT_TARGET_PATH": workspace.dbt_target,
+        "DBT_LOG_PATH": workspace.dbt_target,
+        "DBT_PROFILES_DIR": PROJECT / "dbt_project",
+    }
+    for folder in (workspace.warehouse.parent, workspace.marts, workspace.dbt_target):
+        folder.mkdir(parents=True)
+    command = [str(Path(sys.executable).with_name("dbt")), "run", "--quiet", "--vars", json.dumps(variables)]
+    environment = {**os.environ, **{name: str(place) for name, place in places.items()}}
+    done = subprocess.run(
+        command, cwd=PROJECT / "dbt_project", env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _cuts(workspace: Workspace) -> list[CutInputs]:
+    tables = {name: pq.read_table(workspace.mart(name)) for name in ("user_states", "item_states", "item_pairs")}
+    moments = pc.unique(tables["user_states"]["as_of"]).sort()
+    found = []
+    for moment in moments:
+        users, items, pairs = (table.filter(pc.equal(table["as_of"], moment)) for table in tables.values())
+        as_of_ms = moment.cast("int64").as_py()
+        found.append(CutInputs(as_of_ms, UserStates.from_table(users), ItemTable.from_table(items), pairs))
+    return found
+
+
+def _set_clock(workspace: Workspace, as_of_ms: int) -> None:
+    """An hour after the data end, as for any archive that is served long afterwards."""
+    offset = as_of_ms + DAY_MS // 24 - int(time.time() * 1000)
+    workspace.settings.write_text(json.dumps({"clock": {"mode": "replay", "offset_ms": offset}}))
