@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -80,9 +81,8 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     does not exist (days since an event that never happened), which XGBoost learns to read.
     """
     user, item = candidates.user_row, candidates.item_index
-    names = feature_names(candidates.generators)
-    place = {name: column for column, name in enumerate(names)}
-    matrix = np.empty((len(item), len(names)), dtype=np.float32)
+    place = _places(candidates.generators)
+    matrix = np.empty((len(item), len(place)), dtype=np.float32)
     start = place[ITEM_FEATURES[0]]
     matrix[:, start : start + len(ITEM_FEATURES)] = items.fixed[item]
     at = batch.contexts.at_ms
@@ -103,6 +103,11 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     matrix[:, first : first + width] = candidates.retrieval_scores
     matrix[:, first + width :] = relative
     return matrix
+
+
+@cache
+def _places(generators: tuple[str, ...]) -> dict[str, int]:
+    return {name: column for column, name in enumerate(feature_names(generators))}
 
 
 def _user_columns(batch: UserBatch) -> Columns:

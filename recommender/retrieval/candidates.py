@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class UserBatch:
     history_rows: Integers  # position of each kept entry in the flat list columns
     recent_user: Integers
     recent_item: Integers  # −1 where the item is not in the table
+    _decoded: dict[str, Integers] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, users: UserStates, contexts: Contexts, items: ItemTable) -> UserBatch:
@@ -55,7 +56,9 @@ class UserBatch:
 
     def history(self, name: str) -> Integers:
         """An integer `history_<name>` list, aligned with `history_item`."""
-        return self.users.flat_integers(f"history_{name}")[self.history_rows]
+        if name not in self._decoded:
+            self._decoded[name] = self.users.flat_integers(f"history_{name}")[self.history_rows]
+        return self._decoded[name]
 
     @cached_property
     def recent_is_skip(self) -> npt.NDArray[np.bool_]:

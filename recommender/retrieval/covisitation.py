@@ -71,10 +71,12 @@ class SessionGenerator:
         shown, shown_owner = _context_items(batch)
         owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
         weight = np.concatenate([np.ones(len(shown)), weight])
-        known = np.flatnonzero(item >= 0)
-        shape = (len(batch), len(batch.items))
-        # Repeated items add up in the order they are listed, in every batch alike.
-        return sparse.csr_matrix((weight[known].astype(np.float32), (owner[known], item[known])), shape=shape)
+        # By user, context items first: repeated items add up in that order, in every batch alike.
+        order = np.argsort(owner, kind="stable")
+        order = order[item[order] >= 0]
+        starts = np.concatenate([[0], np.cumsum(np.bincount(owner[order], minlength=len(batch)))])
+        parts = (weight[order].astype(np.float32), item[order].astype(np.int32), starts.astype(np.int32))
+        return sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
 
 
 def _context_items(batch: UserBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,19 @@ class Retriever:
         count = self.config.per_generator if per_generator is None else per_generator
         return [max(self.config.history_items, count) if name == "history" else count for name in self.names]
 
+    @cached_property
+    def _unavailable(self) -> npt.NDArray[np.int64] | None:
+        """Index of the items that must not be proposed; None when all may."""
+        found = np.flatnonzero(self.items.integers("is_available") == 0)
+        return found if len(found) else None
+
     def _excluded(self, batch: UserBatch, novel: bool) -> npt.NDArray[np.bool_] | None:
-        unavailable = self.items.integers("is_available") == 0
-        if not novel and not unavailable.any():
+        unavailable = self._unavailable
+        if not novel and unavailable is None:
             return None
-        excluded = np.broadcast_to(unavailable, (len(batch), len(self.items))).copy()
+        excluded = np.zeros((len(batch), len(self.items)), dtype=np.bool_)
+        if unavailable is not None:
+            excluded[:, unavailable] = True
         if novel:
             excluded[batch.history_user, batch.history_item] = True
         return excluded
