@@ -131,11 +131,13 @@ def test_an_empty_request_has_an_empty_answer_of_the_right_shape(workspace):
     assert states_at(workspace, "item", [], []).equals(ITEM_STATE_SCHEMA.empty_table())
 
 
-def test_progress_counts_distinct_requests_up_to_all_of_them(workspace, states):
+def test_the_answer_does_not_depend_on_the_chunks_and_progress_counts_distinct_requests(workspace, states):
+    ids = [f"u{user:04d}" for user in (5, 1, 9, 1, 13, 20, 2)]
+    cuts = [states.cut - 7 * states.day * (number % 2) for number in range(7)]
     seen: list[tuple[int, int]] = []
-    ids = ["u0001", "u0002", "u0001"]
-    states_at(workspace, "user", ids, [states.cut] * 3, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(2, 2)]
+    in_chunks = states_at(workspace, "user", ids, cuts, lambda done, total: seen.append((done, total)), chunk_rows=4)
+    assert in_chunks.equals(states_at(workspace, "user", ids, cuts))
+    assert seen == [(4, 6), (6, 6)]  # u0001 is asked for twice at one cut
 
 
 def test_applying_twice_changes_nothing(workspace, states):
