@@ -1,0 +1,92 @@
+"""The pictures of the README, taken from the running program in a real browser; nothing is drawn or retouched.
+
+python -m docs.make_pictures lineage http://127.0.0.1:3000 docs/pictures/lineage.png
+python -m docs.make_pictures drift   .nextbest/reports/drift/<window>/drift.html docs/pictures/drift.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from recommender.workspace import write_bytes_atomically
+from tests.browser import open_browser
+
+GROUPS = ("data", "features", "model", "decision", "monitoring")
+# dbt's inner steps, but not those that lead from the journal back into the data: they close the ring.
+SELECTION = 'not (key:"source_*" or key:"stg_source*" or (key:"int_*" and not key:"int_events_united"))'
+LIMIT_BYTES = 400_000
+
+
+def take_screenshot(
+    url: str, out: Path, wait_for: str, *, size: tuple[int, int], prepare: Callable[[Page], None] | None = None
+) -> None:
+    """Open `url`, wait until the CSS selector or text `wait_for` is visible, save a PNG of the window."""
+    with open_browser(*size) as browser:
+        page = browser.open(url)
+        page.locator(wait_for).first.wait_for()
+        if prepare:
+            prepare(page)
+        page.wait_for_timeout(1_500)  # layouts and charts glide into place
+        shot = page.screenshot(animations="disabled")
+    write_bytes_atomically(out, small_png(shot))
+
+
+def small_png(png: bytes) -> bytes:
+    """The picture with as many colours as fit into 400 KB: pages have few, so nobody sees the difference."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    for colours in (256, 128, 64):
+        buffer = io.BytesIO()
+        picture.quantize(colours, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        if buffer.tell() <= LIMIT_BYTES:
+            return buffer.getvalue()
+    raise ValueError(f"a picture of {buffer.tell():,} bytes; a smaller window fits into {LIMIT_BYTES:,}")
+
+
+def lineage(base: str, out: Path) -> None:
+    """Dagster's asset graph with the five groups open and most of dbt's inner steps left out."""
+    opened = ",".join(f"global@global:{group}" for group in GROUPS)
+    take_screenshot(
+        f"{base.rstrip('/')}/asset-groups~{quote(SELECTION)}/?expanded={quote(opened)}",
+        out,
+        "text=Global asset lineage",
+        size=(1800, 1000),
+        prepare=_show_all_of_it,
+    )
+
+
+def drift(report: Path, out: Path) -> None:
+    """The top of an Evidently report."""
+    take_screenshot(report.absolute().as_uri(), out, "text=Drift is detected", size=(1300, 1000))
+
+
+def _show_all_of_it(page: Page) -> None:
+    """Fold the menu and make the window as high as the graph: Dagster fits the width and lets the rest overflow."""
+    page.get_by_text("Hide navigation").click()
+    for _ in range(2):  # the second time with the height that the first has shown
+        page.reload()
+        page.wait_for_timeout(4_000)
+        heights = "[...document.querySelectorAll('svg')].map(svg => svg.getBoundingClientRect().height)"
+        page.set_viewport_size({"width": 1800, "height": int(max(page.evaluate(heights))) + 160})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("picture", choices=["lineage", "drift"])
+    parser.add_argument("source", help="Dagster's address, or a drift.html")
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.picture == "lineage":
+        lineage(arguments.source, arguments.out)
+    else:
+        drift(Path(arguments.source), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
