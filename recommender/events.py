@@ -32,6 +32,8 @@ EVENT_STRENGTHS: dict[str, int] = {
     "remove_from_cart": 0,
     "refund": 0,
     "unsubscribe": 0,
+    "identify": 0,
+    "email_delivered": 0,
     "view": 1,
     "click": 2,
     "rating": 2,

@@ -34,13 +34,15 @@ class DoorConfig:
     """How patient a worker is.
 
     `poll_seconds`: how often the aliases, the keys and the settings are looked at. `read_seconds`: the
-    deadline of a read from the online store (0.3 ms usually; a frozen Redis hung one for 30 s).
-    `pause_seconds`: how long the store is left alone after a failed read.
+    deadline of a read from the online store (0.3 ms of work; a frozen Redis hung one for 30 s; with 50 ms,
+    four busy cores at a load of 14 missed one read in seven). `pause_seconds`: how long the store is left
+    alone after the first failed read; each further failure doubles it, up to `longest_pause_seconds`.
     """
 
     poll_seconds: float = 0.5
-    read_seconds: float = 0.05
-    pause_seconds: float = 1.0
+    read_seconds: float = 0.25
+    pause_seconds: float = 0.5
+    longest_pause_seconds: float = 4.0
 
 
 class Door:
@@ -56,7 +58,7 @@ class Door:
         self.writer = GroupCommit(workspace.journal)
         self.reader = Journal(workspace.journal)  # used by the event loop's thread alone
         self._reads = ThreadPoolExecutor(2, "online-features")
-        self._paused_until = 0.0
+        self._paused_until = self._pause = 0.0
         self._told: dict[str, str] = {}
         self._closing = threading.Event()
         # Before the worker accepts its first request: the workers share one socket, so one that was not
@@ -113,14 +115,21 @@ class Door:
         loop = asyncio.get_running_loop()
         try:
             read = loop.run_in_executor(self._reads, self.features.user_state, user_id)
-            return await asyncio.wait_for(read, self.config.read_seconds), False
+            state = await asyncio.wait_for(read, self.config.read_seconds)
         except (FeatureStoreError, TimeoutError) as problem:
-            if time.monotonic() >= self._paused_until:
-                _LOG.warning(
-                    "the online store is left alone for %s s: %s", self.config.pause_seconds, problem or "slow"
-                )
-            self._paused_until = time.monotonic() + self.config.pause_seconds
+            self._leave_alone(str(problem) or f"no answer within {self.config.read_seconds} s")
             return None, True
+        self._pause = 0.0
+        return state, False
+
+    def _leave_alone(self, told: str) -> None:
+        """Spare the store, and the callers its deadline, for a while."""
+        if time.monotonic() < self._paused_until:
+            return  # another request has just found out
+        doubled = max(2 * self._pause, self.config.pause_seconds)
+        self._pause = min(doubled, self.config.longest_pause_seconds)
+        self._paused_until = time.monotonic() + self._pause
+        _LOG.warning("the online store is left alone for %s s: %s", self._pause, told)
 
     def _watch(self) -> None:
         while not self._closing.wait(self.config.poll_seconds):
