@@ -188,6 +188,20 @@ class RetrainLedger:
         entries = (replace(e, outcome=outcome, detail=detail) if e.run_id == run_id else e for e in self.entries)
         return replace(self, entries=tuple(entries))
 
+    def failed_early(self, key: str, run_id: str, now_ms: int, detail: str = "") -> RetrainLedger:
+        """A requested run ended before it could tell that it started: the cause that gave it its key is spent.
+
+        Dagster never starts a known run_key again, so a cause left pending under it would block all others
+        for ever. They stay pending and get a run of their own after the rest. Without effect after `started`.
+        """
+        entries = (
+            replace(e, run_id=run_id, requested_ms=now_ms, outcome="failed", detail=detail)
+            if e.is_pending and e.cause.key == key
+            else e
+            for e in self.entries
+        )
+        return replace(self, entries=tuple(entries))
+
     def of_run(self, run_id: str) -> tuple[LedgerEntry, ...]:
         """The causes that a run answers."""
         return tuple(entry for entry in self.entries if entry.run_id == run_id)

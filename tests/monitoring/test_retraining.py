@@ -151,6 +151,22 @@ def test_a_settled_cause_is_spent(outcome: Literal["promoted", "refused", "faile
     assert [(entry.outcome, entry.detail) for entry in ledger.of_run("run-1")] == [(outcome, "why")]
 
 
+def test_a_run_that_dies_before_it_starts_does_not_block_the_causes_behind_it() -> None:
+    """Bad data may stop a retrain at its first step; Dagster will not start the same run_key twice."""
+    ledger = noted(window(1, "high", "high")).failed_early("drift:m1:day1", "run-1", DAY_MS, "data stopped")
+    assert ledger.due(DAY_MS + 12 * HOUR - 1, CONFIG) is None
+    request = ledger.due(DAY_MS + 12 * HOUR, CONFIG)
+    assert request is not None
+    assert request.key == "performance:m1:day1"
+    assert [entry.outcome for entry in ledger.entries] == ["failed", None]
+
+
+def test_a_late_failure_of_a_started_run_takes_no_newer_cause_with_it() -> None:
+    ledger = noted(window(1, "high")).started("run-1", DAY_MS)
+    ledger = noted(window(2, "high", "high"), ledger=ledger)
+    assert ledger.failed_early("drift:m1:day1", "run-1", 2 * DAY_MS) == ledger
+
+
 def test_settling_an_unknown_run_changes_nothing() -> None:
     ledger = noted(window(1, "high"))
     assert ledger.settled("run-0", "failed") == ledger
