@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recommender.errors import InputError, NotReadyError
-from recommender.events import DAY_MS, DECISION_SCHEMA, EVENT_SCHEMA, EVENT_STRENGTHS
+from recommender.events import DAY_MS, DECISION_SCHEMA, EVENT_SCHEMA, strength_of
 from recommender.states import HISTORY_LENGTH, ITEM_STATE_SCHEMA, RECENT_LENGTH, USER_STATE_SCHEMA
 from recommender.workspace import Workspace
 
@@ -46,8 +46,8 @@ REQUIRED = {
     "decisions": ("decision_id", "decided_at"),
 }
 _USUAL_SHARE = 0.01  # a type of event below this share of the history may come and go
-_USUAL_WEEKLY = 100  # a type with this many events a week is not absent for a week by chance
-_PAUSED = 0.25  # of the usual weekly volume: below it the shop paused, or a live journal replaced a history
+_USUAL_COUNT = 100  # a type with this many events a fortnight is not absent for one by chance
+_PAUSED = 0.25  # of the usual volume: below it the shop paused, or a live journal replaced a history
 _ROUNDING = 1e-9  # propensities are products of float64
 _VANISHED_TO = 0.05  # ... and one above it has vanished when it falls below this part of its former count
 
@@ -137,7 +137,7 @@ def _events(marts: Marts, as_of_ms: int, baseline: Mapping[str, Any] | None) -> 
         "newest_age_days": (as_of_ms - int(recorded.max())) / DAY_MS if len(recorded) else None,
         "largest_gap_days": int(np.diff(days).max()) if len(days) > 1 else 0,
         "occurred_after_recorded_share": _share(int((occurred > recorded).sum()), len(times)),
-        "positive_share": _share(sum(n for t, n in types.items() if EVENT_STRENGTHS.get(t, 1) > 0), total),
+        "positive_share": _share(sum(n for t, n in types.items() if strength_of(t) > 0), total),
         "vanished_types": _vanished(types, (baseline or {}).get("types")),
         "silent_types": _silent(marts, recorded, as_of_ms),
         "duplicate_share": _share(repeated, repeated + len(times)),
@@ -169,15 +169,19 @@ def _vanished(types: Mapping[str, int], before: Mapping[str, int] | None) -> flo
 
 
 def _silent(marts: Marts, recorded: npt.NDArray[np.int64], as_of_ms: int) -> float | None:
-    """Types that were usual in the four weeks before and stopped in the last; None when the shop itself paused."""
+    """Positive types, usual in the four weeks before the last two and absent since; None when the shop paused.
+
+    Impressions and skips may stop rightly: where nextbest decides, they arrive as decisions.
+    """
     kinds = marts.read("events", "event_type")["event_type"].combine_chunks().dictionary_encode()
     codes = np.asarray(pc.fill_null(kinds.indices, len(kinds.dictionary)).to_numpy(), dtype=np.int64)
-    week = (as_of_ms - 1 - recorded) // (7 * DAY_MS)  # 0: the last seven days
-    now = np.bincount(codes[week == 0], minlength=len(kinds.dictionary) + 1)
-    usual = np.bincount(codes[(week >= 1) & (week <= 4)], minlength=len(kinds.dictionary) + 1) / 4
+    fortnight = (as_of_ms - 1 - recorded) // (14 * DAY_MS)  # 0: the last fourteen days
+    now = np.bincount(codes[fortnight == 0], minlength=len(kinds.dictionary) + 1)[:-1]
+    usual = np.bincount(codes[(fortnight == 1) | (fortnight == 2)], minlength=len(kinds.dictionary) + 1)[:-1] / 2
     if now.sum() < _PAUSED * usual.sum():
         return None
-    return int(((usual >= _USUAL_WEEKLY) & (now == 0)).sum())
+    positive = np.array([strength_of(name) > 0 for name in kinds.dictionary.to_pylist()], dtype=bool)
+    return int((positive & (usual >= _USUAL_COUNT) & (now == 0)).sum())
 
 
 def _naming(marts: Marts) -> Measures:

@@ -49,7 +49,7 @@ class Limits:
         0.0005, None, "labels: even banner logs see 5 clicks in 10,000; purchase-only shops have 1"
     )
     vanished_types: Limit = Limit(0, 0, "a kind of event that held 1 % of the history is gone from it")
-    silent_types: Limit = Limit(0, 0, "a usual kind of event that stopped a week ago means broken tracking")
+    silent_types: Limit = Limit(0, 0, "a usual kind of event absent for two weeks means broken tracking")
     price_to_catalogue: Limit = Limit(0.1, 10, "discounts and units vary, a factor of ten is another currency unit")
     price_to_baseline: Limit = Limit(0.1, 10, "the median price of a whole history does not move tenfold between runs")
     dead_letter_share: Limit = Limit(None, 0.2, "rows that do not parse: a fifth lost is a changed format, not noise")

@@ -155,9 +155,14 @@ def all_but(event_type: str) -> Callable[[pa.Table], pa.Table]:
     return lambda table: table.filter(pc.not_equal(table["event_type"], event_type))
 
 
-def quiet_last_week(table: pa.Table) -> pa.Table:
-    recent = pc.greater_equal(table["recorded_at"].cast(pa.int64()), AS_OF - 7 * DAY_MS)
-    return table.filter(pc.invert(pc.and_(recent, pc.equal(table["event_type"], "click"))))
+def lately_without(event_type: str) -> Callable[[pa.Table], pa.Table]:
+    """The last two weeks have none of a type."""
+
+    def change(table: pa.Table) -> pa.Table:
+        recent = pc.greater_equal(table["recorded_at"].cast(pa.int64()), AS_OF - 14 * DAY_MS)
+        return table.filter(pc.invert(pc.and_(recent, pc.equal(table["event_type"], event_type))))
+
+    return change
 
 
 def without(table: pa.Table, name: str, count: int) -> pa.Table:
@@ -206,7 +211,7 @@ POISONS: dict[str, tuple[Callable[[Marts], Marts], str]] = {
     "prices paid a thousandfold": (prices("events"), "events: price_to_catalogue is 1,000, expected 0.1 to 10"),
     "catalogue prices a thousandfold": (prices("items"), "items: price_to_baseline is 1,000, expected 0.1 to 10"),
     "one type of event vanished": (events(all_but("click")), "events: vanished_types is 1, expected 0"),
-    "one type of event fell silent": (events(quiet_last_week), "events: silent_types is 1, expected 0"),
+    "one type of event fell silent": (events(lately_without("click")), "events: silent_types is 1, expected 0"),
     "nothing but impressions": (
         events(lambda table: with_column(table, "event_type", pa.array(["impression"] * table.num_rows))),
         "events: positive_share is 0, expected at least 0.0005",
@@ -252,6 +257,14 @@ def test_a_smaller_shop_at_an_earlier_cut_is_no_shrink(validated, shop, tmp_path
     written({**shop, "events": shop["events"].filter(known)}, tmp_path)
     assert validate(workspace, cut).success
     assert json.loads((workspace.monitoring / "validation_landed.json").read_bytes())["as_of_ms"] == cut
+
+
+def test_impressions_may_stop_because_they_become_decisions(validated, shop, tmp_path):
+    workspace = copied(validated, tmp_path)
+    shown = shop["events"].filter(pc.equal(shop["events"]["event_type"], "impression")).num_rows
+    written(events(lately_without("impression"))(shop), tmp_path)
+    assert shown > shop["events"].num_rows / 2  # by far the most frequent type
+    assert validate(workspace, AS_OF, ("events",)).measures["events"]["silent_types"] in (0, None)
 
 
 def test_a_tiny_purchase_only_shop_without_catalogue_prices_or_users_passes(shop, tmp_path):
