@@ -6,7 +6,6 @@ ends goes into the next one together.
 
 from __future__ import annotations
 
-import fcntl
 import queue
 import threading
 from concurrent.futures import Future
@@ -25,8 +24,6 @@ class GroupCommit:
 
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
-        # SQLite's own waiting sleeps up to 100 ms between tries; a lock file hands the turn over at once.
-        self._turn = path.with_suffix(".lock").open("w")
         self._waiting: queue.SimpleQueue[tuple[Entry, Future[Receipt]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -41,7 +38,6 @@ class GroupCommit:
         self._waiting.put(None)
         self._thread.join()
         self._journal.close()
-        self._turn.close()
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -63,11 +59,8 @@ class GroupCommit:
     def _commit(self, group: list[tuple[Entry, Future[Receipt]]]) -> None:
         # A caller that went away before its turn is dropped: it was never told that anything is stored.
         group = [(entry, future) for entry, future in group if future.set_running_or_notify_cancel()]
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
-        try:
+        with self._journal.turn():
             self._store(group)
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def _store(self, group: list[tuple[Entry, Future[Receipt]]]) -> None:
         try:

@@ -7,9 +7,11 @@ is whole. What the journal holds leaves as Parquet through `services.journal_exp
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,14 +86,24 @@ class Journal:
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         # isolation_level=None: transactions are opened here and nowhere implicitly.
         self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-        self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
-        self._connection.executescript(_TABLES)
+        # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
+        with self.turn():
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.executescript(_TABLES)
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the journal's lock file: SQLite's own waiting sleeps up to 100 ms between tries, this wakes at once."""
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Store all entries in one transaction; a receipt means committed and synced. Raises sqlite3.Error."""

@@ -191,6 +191,21 @@ def test_two_writers_and_many_waiting_requests_lose_and_double_nothing(workspace
     assert sorted(exported(workspace)["event_id"].to_pylist(), key=int) == [str(n) for n in range(200)]
 
 
+def test_many_may_open_a_fresh_journal_at_once(workspace: Workspace) -> None:
+    start, opened = threading.Barrier(8), []
+
+    def open_it() -> None:
+        start.wait()
+        opened.append(Journal(workspace.journal))
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.counts()["events"] for one in opened] == [0] * 8
+
+
 def test_an_entry_that_cannot_be_stored_fails_alone(workspace: Workspace) -> None:
     writer = GroupCommit(workspace.journal)
     poisoned = Entry(decision={**decision("d"), "seed": object()})
