@@ -178,10 +178,9 @@ def _silent(marts: Marts, recorded: npt.NDArray[np.int64], as_of_ms: int) -> flo
     fortnight = (as_of_ms - 1 - recorded) // (14 * DAY_MS)  # 0: the last fourteen days
     now = np.bincount(codes[fortnight == 0], minlength=len(kinds.dictionary) + 1)[:-1]
     usual = np.bincount(codes[(fortnight == 1) | (fortnight == 2)], minlength=len(kinds.dictionary) + 1)[:-1] / 2
-    if now.sum() < _PAUSED * usual.sum():
-        return None
     positive = np.array([strength_of(name) > 0 for name in kinds.dictionary.to_pylist()], dtype=bool)
-    return int((positive & (usual >= _USUAL_COUNT) & (now == 0)).sum())
+    now, usual = now[positive], usual[positive]
+    return int(((usual >= _USUAL_COUNT) & (now == 0)).sum()) if now.sum() >= _PAUSED * usual.sum() else None
 
 
 def _naming(marts: Marts) -> Measures:
