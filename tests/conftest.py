@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,8 @@ def turned_ring(tmp_path_factory: pytest.TempPathFactory, shop_tables: Path) -> 
 
 
 @pytest.fixture
-def own_ring(turned_ring: TurnedRing, tmp_path: Path) -> Iterator[TurnedRing]:
+def own_ring(turned_ring: TurnedRing, tmp_path: Path) -> TurnedRing:
     """A private copy of the turned ring."""
     home = tmp_path / "home"
     shutil.copytree(turned_ring.workspace.root, home, symlinks=True)
-    yield TurnedRing(Workspace(home), turned_ring.report)
+    return TurnedRing(Workspace(home), turned_ring.report)

@@ -60,9 +60,7 @@ def test_an_empty_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert "events.csv" in run_tables(capsys, tmp_path)
 
 
-def test_a_folder_without_events_is_told_what_belongs_there(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_folder_without_events_is_told_what_belongs_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "events" in run_tables(capsys, tmp_path)
 
 
@@ -92,7 +90,6 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert str(port) in said(capsys, "serve", "--port", str(port))
         assert str(port) in said(capsys, "dev", "--port", str(port))
 
 
