@@ -13,6 +13,9 @@ from recommender.errors import InputError
 
 __all__ = ["Frame", "comparable_frames", "is_numeric"]
 
+_LARGEST = 1e150  # its square is still a float
+_BINS = 1_000
+
 Frame: TypeAlias = "pa.Table | pd.DataFrame"
 
 
@@ -21,9 +24,10 @@ def comparable_frames(
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
     """Both frames with the same columns, float64 or object, and the names of the columns left out.
 
-    Left out are the ignored ones (silently), types without a distribution (times, lists), and columns with
-    fewer than `min_rows` values on either side. A column with gaps also becomes a second one,
-    `<name> is missing`, because effect sizes ignore gaps: a feed that went silent would pass unseen.
+    Left out are the ignored ones (silently), types without a distribution (times, lists), numbers whose
+    spread a float64 cannot resolve, and columns with fewer than `min_rows` values on either side. A column
+    with gaps also becomes a second one, `<name> is missing`, because effect sizes ignore gaps: a feed that
+    went silent would pass unseen.
     Raises InputError when the current frame lacks a column of the reference.
     """
     before, after = _pandas(reference), _pandas(current)
@@ -38,7 +42,7 @@ def comparable_frames(
     skipped = []
     for name in names:
         left, right = _comparable(before[name]), _comparable(after[name])
-        if left is None or right is None or left.dtype != right.dtype:
+        if left is None or right is None or left.dtype != right.dtype or not (_spreads(left) and _spreads(right)):
             skipped.append(name)
             continue
         if left.isna().any() or right.isna().any():
@@ -72,6 +76,15 @@ def _comparable(column: pd.Series) -> pd.Series | None:
     if column.dtype == object and all(isinstance(value, str | bool) for value in column.dropna().unique()[:100]):
         return _texts(column)
     return None
+
+
+def _spreads(column: pd.Series) -> bool:
+    """Can a histogram be drawn? numpy raises when ten bins are finer than the floats, as with ids near 2**60."""
+    if not is_numeric(column) or not column.notna().any():
+        return True
+    low, high = float(column.min()), float(column.max())
+    largest = max(abs(low), abs(high))
+    return largest < _LARGEST and ((high - low) or 1.0) > _BINS * np.spacing(largest)
 
 
 def _texts(column: pd.Series) -> pd.Series:

@@ -36,22 +36,40 @@ def draw_drift(reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[s
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    numeric = [str(name) for name in reference.columns if is_numeric(reference[name])]
-    categorical = [str(name) for name in reference.columns if name not in numeric]
+    shown = {_harmless(str(name)): str(name) for name in reference.columns}
+    reference, current = _harmless_frame(reference), _harmless_frame(current)
+    numeric = [name for name in shown if is_numeric(reference[name])]
+    categorical = [name for name in shown if name not in numeric]
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
     preset = DataDriftPreset(
         columns=numeric + categorical,
         num_method=NUMERIC_METHOD,
         cat_method=CATEGORICAL_METHOD,
-        per_column_threshold=dict(limits),
+        per_column_threshold={name: limits[stored] for name, stored in shown.items()},
         drift_share=int(1000 / len(limits)) / 1000,  # "at least one column", rounded so that the page reads well
     )
     sides = (Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference))
     snapshot = Report([preset]).run(*sides)
     figures = json.loads(snapshot.json())
     effects = {
-        metric["config"]["column"]: float(metric["value"])
+        shown[metric["config"]["column"]]: float(metric["value"])
         for metric in figures["metrics"]
         if metric["config"]["type"].endswith(":ValueDrift")
     }
     return DriftPage(snapshot.get_html_str(as_iframe=False), figures, effects)
+
+
+def _harmless_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Evidently writes names and values into a script of its page as they are: `</script><script>` in a category
+    that anybody can send as an event ran in the browser of whoever opened the report.
+    """
+    columns = {_harmless(str(name)): frame[name] if is_numeric(frame[name]) else _plain(frame[name]) for name in frame}
+    return pd.DataFrame(columns)
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    return column.map({value: _harmless(value) for value in column.dropna().unique()}).astype(object)
+
+
+def _harmless(text: str) -> str:
+    return text.replace("<", "‹").replace(">", "›")

@@ -162,3 +162,29 @@ def test_the_page_needs_no_network(report: DriftResult, browser: Browser) -> Non
     page.get_by_text("days_since_last", exact=True).first.wait_for()
     assert browser.requested == [Path(report.html_path).as_uri()]
     assert browser.errors == []
+
+
+@pytest.mark.slow
+def test_a_category_cannot_run_in_the_readers_browser(tmp_path: Path, browser: Browser) -> None:
+    """Categories come from events that anybody may send; Evidently writes them into a script of its page."""
+    rng = default_rng(9)
+    attack = "</script><script>document.title = 'taken over'</script>"
+    names = {"top_category": f"top {attack}"}
+    reference = profile(600, rng).rename(columns=names)
+    current = profile(600, rng).replace("tea", attack).rename(columns=names)
+    report = drift_report(reference, current, tmp_path, FAST)
+    assert [column.column for column in report.drifted] == [names["top_category"]]
+    page = browser.open((tmp_path / "drift.html").as_uri())
+    page.get_by_text("Drift is detected for 20.0% of columns (1 out of 5)").wait_for()
+    assert page.title() != "taken over"
+    assert browser.errors == []
+
+
+def test_numbers_that_no_histogram_can_hold_are_left_out() -> None:
+    rng = default_rng(10)
+    frame = profile(600, rng).assign(
+        id=2.0**60 + 256.0 * rng.integers(0, 5, 600), huge=1e300 * rng.normal(size=600), flat=2.0
+    )
+    found = decide_drift(frame, frame, FAST)
+    assert found.skipped_columns == ("id", "huge")
+    assert "flat" in [column.column for column in found.columns]
