@@ -4,8 +4,8 @@ with cut_blocks as (
 )
 
 select
-    item_code,
+    parts.item_code,
     {{ decayed_weights() }} as weights
-from {{ ref('int_basket_items') }}
+from {{ ref('int_basket_items') }} as parts
 cross join cut_blocks
-group by item_code
+group by parts.item_code

@@ -6,12 +6,12 @@ with cut_blocks as (
 
 pairs as (
     select
-        left_code,
-        right_code,
+        parts.left_code,
+        parts.right_code,
         {{ decayed_weights() }} as weights
-    from {{ ref('int_pair_periods') }}
+    from {{ ref('int_pair_periods') }} as parts
     cross join cut_blocks
-    group by left_code, right_code
+    group by parts.left_code, parts.right_code
 )
 
 select
