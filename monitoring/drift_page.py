@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from monitoring.drift_frames import is_numeric
+from monitoring.harmless import harmless, harmless_frame
 
 __all__ = ["CATEGORICAL_METHOD", "NUMERIC_METHOD", "DriftPage", "draw_drift"]
 
@@ -36,8 +37,8 @@ def draw_drift(reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[s
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    shown = {_harmless(str(name)): str(name) for name in reference.columns}
-    reference, current = _harmless_frame(reference), _harmless_frame(current)
+    shown = {harmless(str(name)): str(name) for name in reference.columns}
+    reference, current = harmless_frame(reference), harmless_frame(current)
     numeric = [name for name in shown if is_numeric(reference[name])]
     categorical = [name for name in shown if name not in numeric]
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
@@ -57,19 +58,3 @@ def draw_drift(reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[s
         if metric["config"]["type"].endswith(":ValueDrift")
     }
     return DriftPage(snapshot.get_html_str(as_iframe=False), figures, effects)
-
-
-def _harmless_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Evidently writes names and values into a script of its page as they are: `</script><script>` in a category
-    that anybody can send as an event ran in the browser of whoever opened the report.
-    """
-    columns = {_harmless(str(name)): frame[name] if is_numeric(frame[name]) else _plain(frame[name]) for name in frame}
-    return pd.DataFrame(columns)
-
-
-def _plain(column: pd.Series) -> pd.Series:
-    return column.map({value: _harmless(value) for value in column.dropna().unique()}).astype(object)
-
-
-def _harmless(text: str) -> str:
-    return text.replace("<", "‹").replace(">", "›")
