@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
-__all__ = ["main"]
+__all__ = ["SUPERVISOR_VARIABLE", "WORKERS_VARIABLE", "main"]
+
+SUPERVISOR_VARIABLE = "NEXTBEST_SUPERVISOR"  # pid of this process, for its workers
+WORKERS_VARIABLE = "NEXTBEST_WORKERS"
 
 
-def main(host: str, port: int) -> None:
-    """Serve until a signal ends it. Blocks."""
-    end_with_parent()
+def main(host: str, port: int, parent: int) -> None:
+    """Serve until a signal ends it, or `parent` is gone. Blocks."""
+    end_with_parent(parent)
+    os.environ[SUPERVISOR_VARIABLE] = str(os.getpid())
     from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
 
     from services.service import Nextbest
@@ -30,4 +35,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main("127.0.0.1" if sys.argv[1] == "localhost" else sys.argv[1], int(sys.argv[2]))
+    main("127.0.0.1" if sys.argv[1] == "localhost" else sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -14,13 +14,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
+import psutil
+
 from recommender.errors import InputError, NotReadyError
 from recommender.workspace import HOME_VARIABLE, Workspace
+from services.bento_process import WORKERS_VARIABLE
 from services.keys import list_keys
 from services.model_store import bundle_folder
 
@@ -71,7 +75,7 @@ def start_background(
     environment = {
         **os.environ,
         HOME_VARIABLE: str(workspace.root),
-        "NEXTBEST_WORKERS": str(workers),
+        WORKERS_VARIABLE: str(workers),
         "BENTOML_HOME": str(workspace.bento_home),
         "PROMETHEUS_MULTIPROC_DIR": metrics_folder,
         # Scores come from one thread each (28 ms instead of 1.4 on a busy machine with several).
@@ -79,7 +83,7 @@ def start_background(
         "OPENBLAS_NUM_THREADS": "1",
     }
     path = workspace.logs / log if isinstance(log, str) else log
-    command = [sys.executable, "-m", "services.bento_process", host, str(port)]
+    command = [sys.executable, "-m", "services.bento_process", host, str(port), str(os.getpid())]
     with contextlib.ExitStack() as stack:
         output: IO[bytes] | None = None
         if path is not None:
@@ -98,7 +102,7 @@ def start_background(
 
 @dataclass
 class ServerHandle:
-    """A running service: a process group of its own, ended as a whole."""
+    """A running service: a supervisor and its workers, ended as a whole."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -106,9 +110,13 @@ class ServerHandle:
     metrics_folder: str
     asked_to_end: bool = field(default=False)
 
-    @property
-    def process_group(self) -> int:
-        return self.process.pid
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and its workers. Each worker is a session of its own, so a group's signal would miss them."""
+        try:
+            supervisor = psutil.Process(self.process.pid)
+            return [supervisor, *supervisor.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def wait_ready(self, timeout_seconds: float = 120.0, watch: bool = False) -> None:
         """Return when the service is ready (or, with `watch`, when it was asked to end); NotReadyError otherwise."""
@@ -146,15 +154,20 @@ class ServerHandle:
             self.process.send_signal(number)
 
     def stop(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Let requests under way finish, then end every process of the group for certain."""
+        """Let requests under way finish, then end the supervisor and every worker for certain."""
         self.asked_to_end = True
+        family = self.processes()
         self.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience_seconds)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process_group, signal.SIGKILL)
-        self.process.wait()
+        psutil.wait_procs(family, timeout=patience_seconds)
+        self.kill(family)
         shutil.rmtree(self.metrics_folder, ignore_errors=True)
+
+    def kill(self, family: Sequence[psutil.Process] = ()) -> None:
+        """kill -9 for all that is left, the supervisor first: it would start new workers."""
+        for process in dict.fromkeys([*self.processes(), *family]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
 
 
 def _check(workspace: Workspace, host: str, port: int, workers: int) -> None:

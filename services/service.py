@@ -12,13 +12,12 @@ import bentoml
 
 from recommender.workspace import Workspace
 from services.app import build_app
+from services.bento_process import SUPERVISOR_VARIABLE, WORKERS_VARIABLE
 from services.door import Door
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
-__all__ = ["WORKERS_VARIABLE", "Nextbest"]
-
-WORKERS_VARIABLE = "NEXTBEST_WORKERS"
+__all__ = ["Nextbest"]
 
 
 class _Opened:
@@ -45,7 +44,7 @@ class Nextbest:
 
     def __init__(self) -> None:
         log_as_json()
-        end_with_parent()
+        end_with_parent(int(os.environ[SUPERVISOR_VARIABLE]))
         _Opened.door = self._door = Door(Workspace.from_environment())
 
     def __is_ready__(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def test_no_acknowledged_event_is_lost_or_doubled_when_everything_is_killed(own_shop, serve):
-    """kill -9 of the whole process group under write load; senders retry what they have no answer for."""
+    """kill -9 of the supervisor and of both workers under write load."""
     served = serve(own_shop)
     acknowledged: set[str] = set()
     stop = threading.Event()
@@ -39,7 +37,8 @@ def test_no_acknowledged_event_is_lost_or_doubled_when_everything_is_killed(own_
     for sender in senders:
         sender.start()
     _until(lambda: len(acknowledged) >= 1_000)
-    os.killpg(served.server.process_group, signal.SIGKILL)
+    assert len(served.server.processes()) == 3
+    served.server.kill()
     stop.set()
     for sender in senders:
         sender.join()
@@ -99,11 +98,11 @@ def test_a_new_champion_is_picked_up_without_a_failed_request_and_a_broken_one_i
 
 def test_with_a_worker_killed_the_other_answers_and_stopping_leaves_nothing_behind(own_shop, serve):
     served = serve(own_shop)
-    workers = _workers(served)
+    workers = served.server.processes()[1:]
     assert len(workers) == 2
     workers[0].kill()
     assert served.post("recommend", {"user_id": "u"}).status_code == 200
-    everyone = [psutil.Process(served.server.process.pid), *_workers(served)]
+    everyone = served.server.processes()
     served.server.stop()
     assert not [process for process in everyone if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     with socket.socket() as probe:
@@ -113,7 +112,7 @@ def test_with_a_worker_killed_the_other_answers_and_stopping_leaves_nothing_behi
 
 def test_workers_do_not_outlive_a_killed_supervisor(own_shop, serve):
     served = serve(own_shop)
-    workers = _workers(served)
+    workers = served.server.processes()[1:]
     served.server.process.kill()
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
@@ -171,11 +170,6 @@ def test_aliases_keep_the_way_back(own_shop):
     assert set_alias(workspace, "champion", first) == aliases(workspace) == {"champion": first, "previous": second}
     with pytest.raises(IntegrityError, match="not in the model store"):
         set_alias(workspace, "champion", "0123456789abcdef")
-
-
-def _workers(served: Any) -> list[psutil.Process]:
-    children: list[psutil.Process] = psutil.Process(served.server.process.pid).children()
-    return children
 
 
 def _until(is_so: Any, seconds: float = 40) -> None:
