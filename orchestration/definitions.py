@@ -28,14 +28,15 @@ def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any
     source = load_settings(workspace).source if workspace.settings.exists() else DEFAULT_SOURCE
     manifest = prepare_manifest(workspace, source)
     data_assets, data_checks = build_data(manifest)
+    feature_assets, feature_checks = build_features(manifest)
     resources = {
         "ring": Ring(home=str(workspace.root)),
         "dbt": ShopDbt.of_project(),
         **(resource_overrides or {}),
     }
     return dg.Definitions(
-        assets=[*data_assets, *build_features(manifest), *model_assets(), *monitoring_assets()],
-        asset_checks=data_checks,
+        assets=[*data_assets, *feature_assets, *model_assets(), *monitoring_assets()],
+        asset_checks=[*data_checks, *feature_checks],
         jobs=build_jobs(),
         schedules=[daily_refresh],
         sensors=monitoring_sensors(),

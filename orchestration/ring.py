@@ -32,6 +32,7 @@ def run_ring(workspace: Workspace, source: str | None, path: str | None, until: 
     if settings.source == "simulated" and not Path(settings.path).exists():
         simulate_tables(2_000, 600, 60, DEFAULT_SEED, settings.path)
     check_source(settings.source, settings.path)
+    _begin_anew_with_another_source(workspace, settings)
     save_settings(workspace, settings)
     ring = Ring(home=str(workspace.root))
     with following(f"ring {settings.source}", RING_STEPS) as listen:
@@ -58,6 +59,15 @@ def _settled(workspace: Workspace, source: str | None, path: str | None, until: 
         if (stored.source, stored.path, stored.until) == (wanted.source, wanted.path, wanted.until):
             return stored
     return wanted
+
+
+def _begin_anew_with_another_source(workspace: Workspace, settings: WorkspaceSettings) -> None:
+    """Volumes of one source say nothing about those of another: its first run makes the baseline."""
+    if workspace.settings.exists():
+        stored = load_settings(workspace)
+        if (stored.source, stored.path) != (settings.source, settings.path):
+            for baseline in workspace.monitoring.glob("validation_*.json"):
+                baseline.unlink()
 
 
 def anchor_clock(workspace: Workspace) -> None:

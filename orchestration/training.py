@@ -105,7 +105,7 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     if not len(rehearsed):
         raise InputError(
             f"no training slate whose {ring.horizon_days} days had ended by the holdout cut.",
-            f"a history of at least {3 * ring.horizon_days} days, so that a model can be judged on days it has not seen.",
+            f"a history of at least {3 * ring.horizon_days} days, to judge a model on days it has not seen.",
             "bring a longer history.",
         )
     rehearsal = fit_ranker(rehearsed, seed=ring.seed, progress=_telling(tell))

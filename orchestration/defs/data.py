@@ -7,16 +7,15 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import dbt_assets
 
-from monitoring.validation import validate
+from monitoring.validation import LANDED_TABLES
+from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.sources import check_source
-from orchestration.tables import read_as_of_ms, source_funnel
+from orchestration.tables import source_funnel
 from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
 from services.journal_export import export_journal
 
-__all__ = ["VALIDATED_TABLES", "build_data"]
-
-VALIDATED_TABLES = ("events", "items", "users", "decisions")
+__all__ = ["build_data"]
 
 
 @dg.asset(group_name="data", kinds={"parquet"}, description="The raw files of the source, checked and fingerprinted.")
@@ -52,28 +51,8 @@ def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.Asset
             yield from dbt.cli(["build", "--vars", dbt_variables(ring)], context=context).stream()
         context.log.info(source_funnel(ring.workspace))
 
-    @dg.multi_asset_check(
-        name="great_expectations",
-        specs=[
-            dg.AssetCheckSpec("great_expectations", asset=table, blocking=True, additional_deps=_others(table))
-            for table in VALIDATED_TABLES
-        ],
-    )
-    def landed_tables_are_fit(ring: Ring) -> Iterator[dg.AssetCheckResult]:
-        result = validate(ring.workspace, read_as_of_ms(ring.workspace), VALIDATED_TABLES)
-        for table in VALIDATED_TABLES:
-            failures = [failure for failure in result.failures if failure.table == table]
-            yield dg.AssetCheckResult(
-                passed=not failures,
-                asset_key=table,
-                check_name="great_expectations",
-                severity=dg.AssetCheckSeverity.ERROR,
-                description="; ".join(str(failure) for failure in failures) or "every expectation met",
-                metadata={"data_docs": dg.MetadataValue.path(str(result.docs_path))},
-            )
+    @dg.multi_asset_check(name="landed_great_expectations", specs=fitness_specs(LANDED_TABLES))
+    def landed_tables_are_fit(context: dg.AssetCheckExecutionContext, ring: Ring) -> Iterator[dg.AssetCheckResult]:
+        yield from judge_tables(ring, LANDED_TABLES, context.run.run_id)
 
     return [raw_source, journal, canonical], [landed_tables_are_fit]
-
-
-def _others(table: str) -> list[str]:
-    return [other for other in VALIDATED_TABLES if other != table]

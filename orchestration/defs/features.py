@@ -8,6 +8,8 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from feature_repo.offline import apply, materialise_users
+from monitoring.validation import STATE_TABLES
+from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.tables import read_as_of_ms, to_iso
 from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
@@ -15,15 +17,19 @@ from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
 __all__ = ["build_features"]
 
 
-def build_features(manifest: Path) -> list[dg.AssetsDefinition]:
-    """Assets of the group, for the dbt manifest at hand."""
+def build_features(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
+    """Assets and checks of the group, for the dbt manifest at hand."""
 
     @dbt_assets(manifest=manifest, select="tag:features", name="states", dagster_dbt_translator=ShopTranslator())
     def states(context: dg.AssetExecutionContext, dbt: ShopDbt, ring: Ring) -> Iterator[Any]:
         with ring.warehouse_for_writing():
             yield from dbt.cli(["build", "--vars", dbt_variables(ring)], context=context).stream()
 
-    return [states, feature_store, online_user_states]
+    @dg.multi_asset_check(name="states_great_expectations", specs=fitness_specs(STATE_TABLES))
+    def states_are_fit(context: dg.AssetCheckExecutionContext, ring: Ring) -> Iterator[dg.AssetCheckResult]:
+        yield from judge_tables(ring, STATE_TABLES, context.run.run_id)
+
+    return [states, feature_store, online_user_states], [states_are_fit]
 
 
 @dg.asset(group_name="features", kinds={"feast"}, deps=["user_states", "item_states"])
@@ -36,5 +42,6 @@ def feature_store(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
 def online_user_states(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Each user's state at the newest cut, where the decision service reads it."""
     as_of_ms = read_as_of_ms(ring.workspace)
-    counts = materialise_users(ring.workspace, as_of_ms)
+    # An explicit `until` may lie before what was materialised last: going back is then what was asked for.
+    counts = materialise_users(ring.workspace, as_of_ms, rewind=bool(ring.settings.until))
     return dg.MaterializeResult(metadata={**counts, "as_of": to_iso(as_of_ms)})
