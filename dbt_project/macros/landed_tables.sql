@@ -3,60 +3,75 @@
     Which columns there are is asked of the files while the model compiles; a column that is missing reads as null.
 #}
 
-{# What was landed under a name: {format, relation, columns: {name: type}}; format is none where nothing was. #}
+{# What was landed under a name: {format, files, columns: {name: type}}; format is none where nothing was. #}
 {% macro landed(table_name) -%}
     {{- return(adapter.dispatch('landed', 'nextbest')(table_name)) -}}
 {%- endmacro %}
 
 {% macro duckdb__landed(table_name) -%}
-    {%- set found = namespace(format=none, files=[]) -%}
-    {%- set endings = {'parquet': ['parquet'], 'csv': ['csv'], 'jsonl': ['jsonl', 'ndjson', 'json']} -%}
-    {%- if execute -%}
-        {%- for format, names in endings.items() if found.format is none -%}
-            {%- for ending in names if found.format is none -%}
-                {%- set base = var('source_path') ~ '/' ~ table_name -%}
-                {%- set files = run_query(
-                    "select file from glob(['" ~ base ~ "." ~ ending ~ "', '" ~ base ~ "/*." ~ ending ~ "']) order by file"
-                ).columns[0].values() -%}
-                {%- if files -%}
-                    {%- set found.format = format -%}
-                    {%- set found.files = files -%}
-                {%- endif -%}
+    {%- set endings = {'parquet': 'parquet', 'csv': 'csv', 'jsonl': 'jsonl', 'ndjson': 'jsonl', 'json': 'jsonl'} -%}
+    {%- set base = (var('source_path') ~ '/' ~ table_name) | replace("'", "''") -%}
+    {%- set table = {'format': none, 'files': [], 'columns': {}} -%}
+    {%- for ending in endings if execute and not table.files -%}
+        {%- set found = "select file from glob(['" ~ base ~ '.' ~ ending ~ "', '" ~ base ~ '/*.' ~ ending ~ "']) order by file" -%}
+        {%- for file in run_query(found).columns[0].values() -%}
+            {%- do table.update({'format': endings[ending]}) -%}
+            {%- do table.files.append({'path': file | replace("'", "''"), 'columns': []}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if table.format == 'parquet' -%}
+        {%- for row in run_query('describe select * from ' ~ landed_relation(table)).rows -%}
+            {%- do table.columns.update({row[0]: row[1]}) -%}
+        {%- endfor -%}
+    {%- elif table.format == 'csv' -%}
+        {#- The header names the columns; DuckDB's own sniffing changes the quote when one is left open. -#}
+        {%- for file in table.files -%}
+            {%- for name in (run_query(lines_of([file]) ~ ' limit 1').columns[0].values() | first | default('', true)).split(',') -%}
+                {%- do file.columns.append(name | trim | replace('"', '')) -%}
+                {%- do table.columns.update({name | trim | replace('"', ''): 'VARCHAR'}) -%}
             {%- endfor -%}
         {%- endfor -%}
-    {%- endif -%}
-    {%- set files = "['" ~ found.files | join("', '") ~ "']" -%}
-    {%- if found.format == 'parquet' -%}
-        {%- set relation = 'read_parquet(' ~ files ~ ', union_by_name = true)' -%}
-    {%- elif found.format == 'csv' -%}
-        {%- set relation = 'read_csv(' ~ files ~ ', union_by_name = true, header = true, all_varchar = true, null_padding = true)' -%}
-    {%- elif found.format == 'jsonl' -%}
-        {#- One text a line, so that a line that is no JSON can be shown as it arrived. -#}
-        {%- set relation = "(select line, try_cast(line as json) as entry from read_csv(" ~ files ~ ", columns = {'line': 'VARCHAR'}, header = false,"
-            ~ " auto_detect = false, delim = '\x01', quote = '', escape = '', max_line_size = 16777216)"
-            ~ " where trim(line) <> '')" -%}
-    {%- else -%}
-        {{- return({'format': none, 'relation': '(select null as line, null as entry where false)', 'columns': {}}) -}}
-    {%- endif -%}
-    {%- set columns = {} -%}
-    {%- if found.format == 'jsonl' -%}
+    {%- elif table.format == 'jsonl' -%}
         {%- set keys -%}
-            select distinct unnest(json_keys(line)) as name
-            from {{ relation }}
-            where json_valid(line) and json_type(line) = 'OBJECT'
-            order by name
+            select distinct unnest(json_keys(entry)) as name from {{ landed_relation(table) }} order by name
         {%- endset -%}
-        {%- for name in run_query(keys).columns[0].values() -%}{%- do columns.update({name: 'JSON'}) -%}{%- endfor -%}
-    {%- else -%}
-        {%- for row in run_query('describe select * from ' ~ relation).rows -%}
-            {%- do columns.update({row[0]: row[1]}) -%}
+        {%- for name in run_query(keys).columns[0].values() -%}
+            {%- do table.columns.update({name: 'JSON'}) -%}
         {%- endfor -%}
     {%- endif -%}
-    {{- return({'format': found.format, 'relation': relation, 'columns': columns}) -}}
+    {{- return(table) -}}
 {%- endmacro %}
 
-{# What to select from. #}
-{% macro landed_relation(table) -%}{{ table.relation }}{%- endmacro %}
+{# Files as one text a line, so that a line that is no JSON can be shown as it arrived. #}
+{% macro lines_of(files, more='ignore_errors = true') -%}
+    select line from read_csv(
+        ['{{ files | map(attribute='path') | join("', '") }}'], columns = {'line': 'VARCHAR'}, header = false,
+        auto_detect = false, delim = '\x01', quote = '', escape = '', max_line_size = 16777216, {{ more }}
+    )
+{%- endmacro %}
+
+{# What to select from: the rows of all files, columns matched by name. Lines of text files that do not fit their header
+   are left out; `source_rejected_lines` has them, by way of `more`. #}
+{% macro landed_relation(table, more='ignore_errors = true') -%}
+    {%- if table.format == 'parquet' -%}
+        read_parquet(['{{ table.files | map(attribute='path') | join("', '") }}'], union_by_name = true)
+    {%- elif table.format == 'csv' -%}
+        (
+            {%- for file in table.files %}
+            {{ 'union all by name' if not loop.first }}
+            select * from read_csv(
+                '{{ file.path }}',
+                columns = { {%- for name in file.columns %}'{{ name }}': 'VARCHAR'{{ ', ' if not loop.last }}{% endfor -%} },
+                header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', {{ more }}
+            )
+            {%- endfor %}
+        )
+    {%- elif table.format == 'jsonl' -%}
+        (select line, try_cast(line as json) as entry from ({{ lines_of(table.files, more) }}) where trim(line) <> '')
+    {%- else -%}
+        (select null as line, null as entry where false)
+    {%- endif -%}
+{%- endmacro %}
 
 {# Expression that reads a column as it was landed. #}
 {% macro landed_value(table, name) -%}

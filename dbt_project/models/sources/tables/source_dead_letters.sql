@@ -12,5 +12,13 @@ select
     {{ landed_fault(table, required) }} as reason,
     {{ landed_row(table) }} as raw_row
 from {{ landed_relation(table) }}
-where {{ landed_fault(table, required) }} is not null
+where
+    {{ landed_fault(table, required) }} is not null
+    and {{ is_before_until(landed_time(table, 'occurred_at')) }}
 {%- endfor %}
+union all
+select
+    table_name,
+    reason,
+    raw_row
+from {{ ref('source_rejected_lines') }}

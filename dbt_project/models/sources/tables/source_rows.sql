@@ -29,8 +29,8 @@ judged as (
     select
         * exclude (fault),
         case
-            when fault is not null then fault
             when not {{ is_before_until('occurred_at') }} then 'at_or_after_until'
+            when fault is not null then fault
         end as drop_reason
     from typed
 ),

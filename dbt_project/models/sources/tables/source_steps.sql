@@ -5,6 +5,7 @@
 
 select * from (
     {{ steps_of('events', ref('source_rows'), 'rows landed as events', [
+        later,
         json,
         ('missing_user_id', 'no user_id: see dead_letters'),
         ('missing_event_type', 'no event_type: see dead_letters'),
@@ -12,7 +13,6 @@ select * from (
         ('unusable_event_type', 'event_type without a letter or digit: see dead_letters'),
         ('unparsable_occurred_at', 'occurred_at is no time: see dead_letters'),
         ('implausible_occurred_at', 'occurred_at outside 1970 to 2200: see dead_letters'),
-        later,
     ]) }}
 ) as events
 union all
@@ -33,3 +33,13 @@ select * from (
         ('duplicate_user_id', 'user listed more than once: the one who signed up last is kept'),
     ]) }}
 ) as users
+union all
+select
+    table_name,
+    900 as position,
+    'unreadable_line' as step,
+    count(*) as raw_count,
+    count(*) as dropped_count,
+    'line that does not fit its header, not among raw_rows: see dead_letters' as reason
+from {{ ref('source_rejected_lines') }}
+group by table_name
