@@ -113,7 +113,8 @@ ITEM_STATE_SCHEMA = pa.schema(
         ("impression_count_28d", pa.int64()),
         ("skip_count_28d", pa.int64()),
         ("revenue_micros_28d", pa.int64()),
-        ("popularity_micros", pa.int64()),  # Σ strength × 2^(−age / 14 days) × 1e6, each term rounded: exact sums
+        # Σ strength × 2^(−age / 14 days) × 1e6, aged from the start of its UTC day and rounded once a day: exact sums
+        ("popularity_micros", pa.int64()),
     ]
 )
 
