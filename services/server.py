@@ -118,7 +118,7 @@ class ServerHandle:
         except psutil.NoSuchProcess:
             return []
 
-    def wait_ready(self, timeout_seconds: float = 120.0, watch: bool = False) -> None:
+    def wait_ready(self, timeout_seconds: float = 60.0, watch: bool = False) -> None:
         """Return when the service is ready (or, with `watch`, when it was asked to end); NotReadyError otherwise."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -164,10 +164,12 @@ class ServerHandle:
 
     def kill(self, family: Sequence[psutil.Process] = ()) -> None:
         """kill -9 for all that is left, the supervisor first: it would start new workers."""
-        for process in dict.fromkeys([*self.processes(), *family]):
+        left = list(dict.fromkeys([*self.processes(), *family]))
+        for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
+        psutil.wait_procs(left, timeout=5)  # until then the port is taken
 
 
 def _check(workspace: Workspace, host: str, port: int, workers: int) -> None:
