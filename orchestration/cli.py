@@ -16,6 +16,8 @@ from recommender.workspace import Workspace
 
 __all__ = ["main"]
 
+Verbs = Any  # argparse gives the type of its sub-parsers no public name
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: done; 1: a sentence on stderr says what to do; 2: unusable words; 130: Ctrl-C."""
@@ -35,49 +37,64 @@ def _parser() -> argparse.ArgumentParser:
         prog="nextbest", description="Recommendations and AI decisioning on your warehouse."
     )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_demo, _add_run, _add_servers, _add_keys, _add_status, _add_export, _add_backtest, _add_simulate):
+        add(verbs)
+    return parser
 
+
+def _add_demo(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
     demo.add_argument("--once", action="store_true", help="end after the summary")
     demo.set_defaults(action=_demo)
 
+
+def _add_run(verbs: Verbs) -> None:
     run = verbs.add_parser("run", help="land a source and materialise everything up to a promoted bundle")
     _add_source(run)
     run.add_argument("--until", default="", metavar="T", help="pretend that the source ends at T (exclusive, UTC)")
     run.add_argument("--json", action="store_true", help="print the outcome as JSON")
     run.set_defaults(action=_run)
 
+
+def _add_servers(verbs: Verbs) -> None:
     serve = verbs.add_parser("serve", help="the decision service on the champion")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=3001)
     serve.add_argument("--workers", type=int, default=2)
     serve.set_defaults(action=_serve)
-
     dev = verbs.add_parser("dev", help="the Dagster UI with schedules and sensors")
     dev.add_argument("--host", default="127.0.0.1")
     dev.add_argument("--port", type=int, default=3000)
     dev.set_defaults(action=_dev)
 
-    keys = verbs.add_parser("keys", help="keys of the service")
-    keys_verbs = keys.add_subparsers(required=True, metavar="VERB")
-    create = keys_verbs.add_parser("create", help="print a new key, once")
+
+def _add_keys(verbs: Verbs) -> None:
+    keys = verbs.add_parser("keys", help="keys of the service").add_subparsers(required=True, metavar="VERB")
+    create = keys.add_parser("create", help="print a new key, once")
     create.add_argument("--role", required=True, choices=("write", "read", "admin"))
     create.set_defaults(action=_keys_create)
-    listing = keys_verbs.add_parser("list", help="prefix, role and date of each key")
+    listing = keys.add_parser("list", help="prefix, role and date of each key")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(action=_keys_list)
-    revoke = keys_verbs.add_parser("revoke", help="withdraw a key by its prefix")
+    revoke = keys.add_parser("revoke", help="withdraw a key by its prefix")
     revoke.add_argument("prefix")
     revoke.set_defaults(action=_keys_revoke)
 
+
+def _add_status(verbs: Verbs) -> None:
     status = verbs.add_parser("status", help="champion, metrics, freshness, drift, last runs")
     status.add_argument("--json", action="store_true")
     status.set_defaults(action=_status)
 
+
+def _add_export(verbs: Verbs) -> None:
     export = verbs.add_parser("export", help="what was recorded, as Parquet")
     export.add_argument("table", choices=("events", "decisions"))
     export.add_argument("--out", required=True, metavar="FILE.parquet")
     export.set_defaults(action=_export)
 
+
+def _add_backtest(verbs: Verbs) -> None:
     backtest = verbs.add_parser("backtest", help="the lists that would have been served at past cuts")
     _add_source(backtest, required=True)
     backtest.add_argument("--cut", required=True, action="append", metavar="T", help="repeat for several cuts")
@@ -88,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--json", action="store_true")
     backtest.set_defaults(action=_backtest)
 
+
+def _add_simulate(verbs: Verbs) -> None:
     simulate = verbs.add_parser("simulate", help="canonical tables of a simulated shop")
     simulate.add_argument("--users", type=int, default=2000)
     simulate.add_argument("--items", type=int, default=600)
@@ -95,7 +114,6 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=7)
     simulate.add_argument("--out", required=True, metavar="DIR")
     simulate.set_defaults(action=_simulate)
-    return parser
 
 
 def _add_source(parser: argparse.ArgumentParser, required: bool = False) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from feature_repo.offline import states_at
 from orchestration.provenance import commit
 from orchestration.resources import Ring
-from orchestration.tables import ids_at, past_cuts_ms, read_as_of_ms, read_mart, rows_at
+from orchestration.tables import item_ids_at, past_cuts_ms, read_as_of_ms, read_mart, rows_at, user_ids_at
 from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
@@ -63,7 +63,7 @@ EVENT_COLUMNS = (
 def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
     """States of everyone and everything known at a cut, through Feast's point-in-time join; pairs from their mart."""
     space = ring.workspace
-    users, items = ids_at(space, "user_states", "user_id", cut_ms), ids_at(space, "item_states", "item_id", cut_ms)
+    users, items = user_ids_at(space, cut_ms), item_ids_at(space, cut_ms)
     user_states = UserStates.from_table(states_at(space, "user", users, np.full(len(users), cut_ms)))
     item_states = ItemTable.from_table(states_at(space, "item", items, np.full(len(items), cut_ms)))
     pairs = rows_at(space, "item_pairs", cut_ms)
