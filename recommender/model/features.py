@@ -49,6 +49,10 @@ PAIR_FEATURES = (
     "pair_gap_days",
     "pair_due_ratio",
     "pair_events_per_day",
+    "pair_days_before_last_visit",
+    "pair_visits_since_last",
+    "pair_visits_since_first",
+    "pair_events_per_visit",
     "pair_recency_rank",
     "pair_is_in_last_visit",
     "pair_recent_events",
@@ -70,6 +74,8 @@ def feature_version(names: Sequence[str]) -> str:
     """Twelve hex digits that change when a column is added, dropped, renamed, moved or redefined."""
     return hashlib.sha256("\n".join((DEFINITIONS, *names)).encode()).hexdigest()[:12]
 
+
+MANY_DAYS = 1_000_000  # more than a day's number since 1970 will be
 
 DEFINITIONS = "1"  # raise when a column keeps its name and changes its meaning
 
@@ -155,7 +161,6 @@ def _moment_columns(items: ItemMatrix, item: Integers, at: Integers) -> Columns:
 def _pair_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
     """What the user's history says of the candidate itself; zeros and nan for an item without history."""
     entry, has = _find(batch, user, item)
-    at = batch.contexts.at_ms[user]
 
     def of(values: npt.NDArray[np.generic], missing: float = 0.0) -> Floats:
         found = np.full(len(item), missing)
@@ -166,7 +171,8 @@ def _pair_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
     since_last, since_first = of(_ages(batch, "last_ms"), np.nan), of(_ages(batch, "first_ms"), np.nan)
     gap = np.where(count > 1, (last - first) / DAY_MS / np.maximum(count - 1, 1), np.nan)
     order = np.arange(len(batch.history_item)) - batch.history_offsets[batch.history_user]
-    visit = batch.users.integers("last_ms")[user] // DAY_MS
+    latest = batch.users.integers("last_ms")[user]
+    visits_since_last, visits_since_first = of(_visits_after(batch, "last_ms")), of(_visits_after(batch, "first_ms"))
     events = np.maximum(batch.users.integers("event_count")[user], 1)
     return {
         "pair_events": count,
@@ -178,10 +184,23 @@ def _pair_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
         "pair_gap_days": gap,
         "pair_due_ratio": since_last / np.maximum(gap, 1.0),
         "pair_events_per_day": count / np.maximum(since_first, 1.0),
+        "pair_days_before_last_visit": np.where(has, (latest - last) / DAY_MS, np.nan),
+        "pair_visits_since_last": np.where(has, visits_since_last, np.nan),
+        "pair_visits_since_first": np.where(has, visits_since_first, np.nan),
+        "pair_events_per_visit": count / (visits_since_first + 1.0),
         "pair_recency_rank": of(order, np.nan),
-        "pair_is_in_last_visit": has & (last.astype(np.int64) // DAY_MS == visit) & (at > 0),
+        "pair_is_in_last_visit": has & (last.astype(np.int64) // DAY_MS == latest // DAY_MS),
         **_recent_columns(batch, user, item),
     }
+
+
+def _visits_after(batch: UserBatch, name: str) -> Floats:
+    """For each history entry the purchase days (of the last 30) that came after the day of its `name`."""
+    offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
+    owner = np.repeat(np.arange(len(batch)), np.diff(offsets))
+    keys = np.sort(owner * MANY_DAYS + days)
+    wanted = batch.history_user * MANY_DAYS + batch.history(name) // DAY_MS
+    return np.asarray(offsets[batch.history_user + 1] - np.searchsorted(keys, wanted, side="right"), dtype=np.float64)
 
 
 def _ages(batch: UserBatch, name: str) -> Floats:

@@ -25,12 +25,18 @@ Floats = npt.NDArray[np.float32]
 class EaseConfig:
     """`regularisation` λ on the Gram diagonal; `max_items`: EASE covers the most used items up to this many
     (its inverse takes O(items³); 8,000 take about 10 s and 0.5 GB), ALS alone speaks for the rest;
-    `kept_per_item`: strongest weights kept in each row, which makes the matrix sparse."""
+    `kept_per_item`: strongest weights kept in each row, which makes the matrix sparse.
+
+    Two half-lives: what a history item weighs in the fit (`fit_half_life_days`), and as a seed of a score
+    (`half_life_days`). On online_retail, new items, EASE alone: NDCG@10 .087 fitted on undecayed
+    histories, .107 with 60 days, .117 to .125 with 14 to 30.
+    """
 
     regularisation: float = 300.0
     max_items: int = 8_000
     kept_per_item: int = 400
-    half_life_days: float = 90.0
+    fit_half_life_days: float = 120.0
+    half_life_days: float = 180.0
 
 
 @dataclass(frozen=True)
@@ -39,26 +45,28 @@ class EaseGenerator:
 
     weights: sparse.csr_matrix
     config: EaseConfig = EaseConfig()
-    name: str = "ease"
+    name: str = "ease"  # also the prefix of its arrays: two fits live in one retriever
 
     def scores(self, batch: UserBatch) -> Floats:
         row = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
         return np.asarray((row @ self.weights).todense())
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        return matrix_arrays("ease", self.weights)
+        return matrix_arrays(self.name, self.weights)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]], config: EaseConfig) -> EaseGenerator:
-        return cls(matrix_from_arrays("ease", arrays), config)
+    def from_arrays(
+        cls, arrays: Mapping[str, npt.NDArray[np.generic]], config: EaseConfig, name: str = "ease"
+    ) -> EaseGenerator:
+        return cls(matrix_from_arrays(name, arrays), config, name)
 
 
-def fit_ease(batch: UserBatch, config: EaseConfig) -> EaseGenerator:
-    """B = I − P / diag(P), P = (XᵀX + λI)⁻¹, over the binary histories of the batch.
+def fit_ease(batch: UserBatch, config: EaseConfig, name: str = "ease") -> EaseGenerator:
+    """B = I − P / diag(P), P = (XᵀX + λI)⁻¹, over the batch's histories X, each item weighted by its age.
 
     Call with one BLAS thread: the bits of the inverse depend on the number of threads.
     """
-    histories = batch.matrix(np.ones(len(batch.history_item)))
+    histories = batch.matrix(np.exp2(-batch.history_age_days / config.fit_half_life_days))
     used = np.bincount(batch.history_item, minlength=len(batch.items))
     chosen = np.sort(np.argsort(-used, kind="stable")[: config.max_items])
     chosen = chosen[used[chosen] > 0]
@@ -66,7 +74,7 @@ def fit_ease(batch: UserBatch, config: EaseConfig) -> EaseGenerator:
     gram = np.asarray((part.T @ part).todense(), dtype=np.float32)
     gram[np.diag_indices_from(gram)] += config.regularisation
     weights = _ease_weights(gram)
-    return EaseGenerator(_strongest(weights, chosen, len(batch.items), config.kept_per_item), config)
+    return EaseGenerator(_strongest(weights, chosen, len(batch.items), config.kept_per_item), config, name)
 
 
 def _ease_weights(gram: Floats) -> Floats:
@@ -95,12 +103,13 @@ def _strongest(weights: Floats, chosen: npt.NDArray[np.int64], n_items: int, kep
 
 @dataclass(frozen=True)
 class AlsConfig:
-    """`factors`, `regularisation`, `iterations` and `confidence` (α) of implicit's ALS."""
+    """`factors`, `regularisation`, `iterations` and `confidence` (α) of implicit's ALS; half-lives as in EASE."""
 
-    factors: int = 64
+    factors: int = 32
     regularisation: float = 5.0
     iterations: int = 8
     confidence: float = 10.0
+    fit_half_life_days: float = 30.0
     half_life_days: float = 90.0
 
 
@@ -136,10 +145,10 @@ class AlsGenerator:
 
 
 def fit_als(batch: UserBatch, config: AlsConfig, seed: int) -> AlsGenerator:
-    """Fit on confidence 1 + α·log(1 + strength); one thread, seeded, so the same bits every time."""
+    """Fit on confidence 1 + α·2^(−age / half-life); one thread, seeded, so the same bits every time."""
     from implicit.cpu.als import AlternatingLeastSquares
 
-    confidence = config.confidence * np.log1p(batch.history("strengths"))
+    confidence = config.confidence * np.exp2(-batch.history_age_days / config.fit_half_life_days)
     model = AlternatingLeastSquares(
         factors=config.factors,
         regularization=config.regularisation,

@@ -28,7 +28,7 @@ from recommender.states import Contexts, ItemTable, UserStates
 __all__ = ["GENERATORS", "Retriever", "RetrieverConfig", "fit_retriever"]
 
 # The order decides who is named as the source of an item that several propose.
-GENERATORS = ("history", "session", "covisitation", "ease", "als", "trending", "popular")
+GENERATORS = ("history", "session", "covisitation", "ease", "ease_recent", "als", "trending", "popular")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class RetrieverConfig:
     history: HistoryConfig = field(default_factory=HistoryConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     ease: EaseConfig = field(default_factory=EaseConfig)
+    ease_recent: EaseConfig = field(default_factory=lambda: EaseConfig(regularisation=200.0, fit_half_life_days=20.0))
     als: AlsConfig = field(default_factory=AlsConfig)
 
     def as_json(self) -> dict[str, Any]:
@@ -49,7 +50,13 @@ class RetrieverConfig:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RetrieverConfig:
-        parts = {"history": HistoryConfig, "covisitation": CovisitationConfig, "ease": EaseConfig, "als": AlsConfig}
+        parts = {
+            "history": HistoryConfig,
+            "covisitation": CovisitationConfig,
+            "ease": EaseConfig,
+            "ease_recent": EaseConfig,
+            "als": AlsConfig,
+        }
         return cls(**{key: parts[key](**value) if key in parts else value for key, value in data.items()})
 
 
@@ -109,8 +116,12 @@ class Retriever:
         cls, items: ItemTable, arrays: Mapping[str, npt.NDArray[np.generic]], config: RetrieverConfig
     ) -> Retriever:
         pairs = pairs_from_arrays(arrays)
-        ease, als = EaseGenerator.from_arrays(arrays, config.ease), AlsGenerator.from_arrays(arrays, config.als)
-        return cls(items, _in_order(items, pairs, ease, als, config), config)
+        fitted = (
+            EaseGenerator.from_arrays(arrays, config.ease),
+            EaseGenerator.from_arrays(arrays, config.ease_recent, "ease_recent"),
+            AlsGenerator.from_arrays(arrays, config.als),
+        )
+        return cls(items, _in_order(items, pairs, fitted, config), config)
 
     def _chunks(self, batch: UserBatch) -> Iterator[UserBatch]:
         rows = max(1, self.config.panel_bytes // (4 * max(len(self.items), 1) * len(self.generators)))
@@ -153,20 +164,23 @@ def fit_retriever(
     as_of = int(users.integers("as_of_ms").max(initial=0))
     batch = UserBatch.read(users, Contexts.at(as_of, len(users)), items)
     with threadpool_limits(limits=1):
-        ease, als = fit_ease(batch, config.ease), fit_als(batch, config.als, seed)
-    return Retriever(items, _in_order(items, pair_matrix(pairs, items), ease, als, config), config)
+        fitted = (
+            fit_ease(batch, config.ease),
+            fit_ease(batch, config.ease_recent, "ease_recent"),
+            fit_als(batch, config.als, seed),
+        )
+    return Retriever(items, _in_order(items, pair_matrix(pairs, items), fitted, config), config)
 
 
 def _in_order(
-    items: ItemTable, pairs: Any, ease: EaseGenerator, als: AlsGenerator, config: RetrieverConfig
+    items: ItemTable, pairs: Any, fitted: Sequence[CandidateGenerator], config: RetrieverConfig
 ) -> tuple[CandidateGenerator, ...]:
     popular: tuple[PopularGenerator, ...] = (fit_popular(items), fit_trending(items))
     every: tuple[CandidateGenerator, ...] = (
         HistoryGenerator(config.history),
         CovisitationGenerator(pairs, config.covisitation),
         SessionGenerator(pairs, config.covisitation),
-        ease,
-        als,
+        *fitted,
         *popular,
     )
     return tuple(sorted(every, key=lambda generator: GENERATORS.index(generator.name)))

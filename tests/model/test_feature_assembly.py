@@ -49,6 +49,9 @@ def test_what_the_history_says_of_an_item(ann: dict[int, dict[str, float]]) -> N
     assert tea["pair_days_since_first"] == pytest.approx(20.5)
     assert tea["pair_gap_days"] == pytest.approx(10.0)
     assert tea["pair_due_ratio"] == pytest.approx(10.5 / 10.0)
+    assert tea["pair_days_before_last_visit"] == pytest.approx(18 - 10)
+    assert (tea["pair_visits_since_last"], tea["pair_visits_since_first"]) == (0, 1)  # bought on days 0 and 10
+    assert tea["pair_events_per_visit"] == 2 / (1 + 1)
     assert tea["pair_recency_rank"] == 2  # items 8 and 1 came later or equal
     assert tea["pair_is_in_last_visit"] == 0
     assert ann[8]["pair_is_in_last_visit"] == 1

@@ -91,8 +91,9 @@ def test_context_items_seed_the_session() -> None:
 
 def test_ease_is_the_closed_form_of_its_paper(shop: Shop) -> None:
     batch = batch_of(shop)
-    fitted = fit_ease(batch, EaseConfig(regularisation=20.0, kept_per_item=10**6))
-    histories = batch.matrix(np.ones(len(batch.history_item))).toarray().astype(np.float64)
+    fitted = fit_ease(batch, EaseConfig(regularisation=20.0, kept_per_item=10**6, fit_half_life_days=30.0))
+    histories = np.zeros((len(batch), len(batch.items)))
+    histories[batch.history_user, batch.history_item] = 0.5 ** (batch.history_age_days / 30.0)
     inverse = np.linalg.inv(histories.T @ histories + 20.0 * np.eye(histories.shape[1]))
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0.0)
@@ -103,7 +104,7 @@ def test_ease_is_the_closed_form_of_its_paper(shop: Shop) -> None:
 
 def test_als_is_implicits_and_folds_histories_in_by_ridge_regression(shop: Shop, retriever: Retriever) -> None:
     batch, config = batch_of(shop), RetrieverConfig().als
-    confidence = batch.matrix(config.confidence * np.log1p(batch.history("strengths")))
+    confidence = batch.matrix(config.confidence * np.exp2(-batch.history_age_days / config.fit_half_life_days))
     theirs = AlternatingLeastSquares(
         factors=config.factors,
         regularization=config.regularisation,

@@ -74,6 +74,11 @@ def test_every_slate_has_a_positive_and_at_most_the_wanted_negatives(shop: Shop)
     assert as_bytes(few) == as_bytes(again)
 
 
+def test_cuts_at_a_time_change_no_byte(shop: Shop, training: TrainingSet) -> None:
+    one_by_one = retrospective_slates(shop.past, shop.events, TrainingConfig(threads=1), seed=3)
+    assert as_bytes(one_by_one) == as_bytes(training)
+
+
 def test_events_after_the_horizon_change_nothing(shop: Shop) -> None:
     end = pa.scalar(shop.past[1].as_of_ms + 7 * DAY_MS, pa.timestamp("ms"))
     known = shop.events.filter(pc.less(shop.events["occurred_at"], end))
