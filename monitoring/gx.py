@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from monitoring.gx_pages import Line, stand_alone, write_index
+from monitoring.harmless import harmless_frame
 from recommender.errors import IntegrityError
 from recommender.workspace import replace_folder
 
@@ -122,7 +123,7 @@ def _run(gx: Any, context: Any, batch: Batch) -> list[Outcome]:
         suite.add_expectation(made(**check.arguments, meta={"check": place}, notes=check.reason))
     definition = gx.ValidationDefinition(name=batch.name, data=whole, suite=context.suites.add(suite))
     checkpoint = gx.Checkpoint(name=batch.name, validation_definitions=[context.validation_definitions.add(definition)])
-    run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": batch.frame})
+    run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": harmless_frame(batch.frame)})
     (validation,) = run.run_results.values()
     outcomes = [_outcome(batch, found.to_json_dict()) for found in validation.results]
     return sorted(outcomes, key=lambda outcome: batch.checks.index(outcome.check))

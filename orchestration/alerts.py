@@ -24,6 +24,7 @@ __all__ = [
     "retrain_config",
     "settle_retraining",
     "slack_of",
+    "spend_failed_request",
     "take_pending_causes",
 ]
 
@@ -54,6 +55,14 @@ def retrain_config(workspace: Workspace) -> RetrainConfig:
 def take_pending_causes(workspace: Workspace, run_id: str) -> None:
     """A training run began, whoever asked for it: it answers every cause that is pending."""
     update_ledger(ledger_path(workspace), lambda ledger: ledger.started(run_id, now_ms(workspace)))
+
+
+def spend_failed_request(workspace: Workspace, run_key: str | None, run_id: str, error: str) -> None:
+    """A requested run that died before it trained: its key never runs again, so its cause is spent here."""
+    if run_key:
+        update_ledger(
+            ledger_path(workspace), lambda ledger: ledger.failed_early(run_key, run_id, now_ms(workspace), error)
+        )
 
 
 def settle_retraining(workspace: Workspace, run_id: str, outcome: Outcome, reasons: Sequence[str]) -> None:

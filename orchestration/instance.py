@@ -14,6 +14,8 @@ __all__ = ["open_instance"]
 INSTANCE_SETTINGS = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_queue:
   max_concurrent_runs: 1
 run_monitoring:

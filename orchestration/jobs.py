@@ -28,7 +28,7 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             "learn",
-            dg.AssetSelection.assets("challenger").upstream(),
+            _groups("data", "features") | dg.AssetSelection.assets("journal", "training_set", "challenger"),
             description="Up to a challenger that is not released: what a backtest runs at each cut.",
         ),
     ]

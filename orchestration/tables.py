@@ -54,11 +54,14 @@ def read_as_of_ms(workspace: Workspace) -> int:
     return int(serving[0])
 
 
-def past_cuts_ms(workspace: Workspace) -> list[int]:
-    """The training cuts before the serving cut, oldest first."""
-    cuts = read_mart(workspace, "feature_cuts")
-    past = cuts.filter(pc.invert(cuts["is_serving"]))["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64())
-    return sorted(past.to_pylist())
+def past_cuts_ms(workspace: Workspace, interval_ms: int) -> list[int]:
+    """The training cuts, oldest first: whole intervals before the serving cut.
+
+    Other cuts in the mart are those that decisions were served from.
+    """
+    cuts = read_mart(workspace, "feature_cuts")["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+    serving = read_as_of_ms(workspace)
+    return sorted(cut for cut in cuts if cut < serving and (serving - cut) % interval_ms == 0)
 
 
 def rows_at(workspace: Workspace, name: str, cut_ms: int, columns: Sequence[str] | None = None) -> pa.Table:

@@ -73,7 +73,9 @@ def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
 def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
     """Slates of all past cuts whose horizon has ended, and every slate that was served; saved in the workspace."""
     as_of_ms, horizon_ms = read_as_of_ms(ring.workspace), ring.horizon_days * DAY_MS
-    cuts = [cut for cut in past_cuts_ms(ring.workspace) if cut + horizon_ms <= as_of_ms]
+    cuts = [
+        cut for cut in past_cuts_ms(ring.workspace, ring.cut_interval_days * DAY_MS) if cut + horizon_ms <= as_of_ms
+    ]
     if not cuts:
         raise InputError(
             f"data that reach back less than {ring.horizon_days} days before the cut.",
@@ -100,7 +102,9 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     space = ring.workspace
     as_of_ms, horizon_ms = read_as_of_ms(space), ring.horizon_days * DAY_MS
     training = TrainingSet.load(space.training)
-    holdout_ms = max(cut for cut in past_cuts_ms(space) if cut + horizon_ms <= as_of_ms)
+    holdout_ms = max(
+        cut for cut in past_cuts_ms(space, ring.cut_interval_days * DAY_MS) if cut + horizon_ms <= as_of_ms
+    )
     rehearsed = training.take_groups(training.at_ms + horizon_ms <= holdout_ms)
     if not len(rehearsed):
         raise InputError(
@@ -175,7 +179,7 @@ def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
     """
     as_of_ms = read_as_of_ms(ring.workspace)
     start_ms = as_of_ms - ring.horizon_days * DAY_MS
-    if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace):
+    if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace, ring.cut_interval_days * DAY_MS):
         return None
     start = cut_inputs(ring, start_ms)
     return _profile(champion.rehearsal, start, _events_since(ring.workspace, start_ms), as_of_ms, ring)

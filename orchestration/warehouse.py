@@ -31,6 +31,7 @@ __all__ = ["DBT_PROJECT", "ShopDbt", "ShopTranslator", "dbt_variables", "prepare
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
 DBT_COMMAND = str(Path(sys.executable).with_name("dbt"))  # the one of this environment, on the PATH or not
 JOURNAL_SOURCE = "journal"
+SERVED_CUTS_KEPT = 8  # a week of nightly refreshes
 
 
 def dbt_variables(ring: Ring) -> str:
@@ -44,6 +45,7 @@ def dbt_variables(ring: Ring) -> str:
             "as_of": _cut_time(ring.workspace, settings.until),
             "cut_count": ring.cut_count,
             "cut_interval_days": ring.cut_interval_days,
+            "cuts": _served_cuts(ring.workspace),
             "history_length": HISTORY_LENGTH,
             "recent_length": RECENT_LENGTH,
             "purchase_days_length": PURCHASE_DAYS_LENGTH,
@@ -66,6 +68,15 @@ def _cut_time(workspace: Workspace, until: str) -> str:
         if latest is not None:
             moments.append(latest + timedelta(milliseconds=1))
     return max(moments).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _served_cuts(workspace: Workspace) -> list[str]:
+    """The newest cuts whose states were served from: kept in the marts, so that what was served can be recomputed."""
+    path = workspace.journal_decisions
+    if not path.exists():
+        return []
+    moments = pc.unique(pq.read_table(path, columns=["state_as_of"])["state_as_of"].drop_null()).to_pylist()
+    return [moment.isoformat(sep=" ", timespec="milliseconds") for moment in sorted(moments)[-SERVED_CUTS_KEPT:]]
 
 
 def _latest(path: Path, column: str) -> datetime | None:
@@ -114,6 +125,14 @@ class ShopTranslator(DagsterDbtTranslator):
             is_journal = dbt_resource_props["source_name"] == JOURNAL_SOURCE
             return dg.AssetKey("journal" if is_journal else "raw_source")
         return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        """A model that reads landed files by their path has no dbt parent: it descends from the raw files."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        path = str(self.get_resource_props(manifest, unique_id).get("path", ""))
+        if path.startswith("sources/") and not spec.deps:
+            return spec.replace_attributes(deps=[dg.AssetDep("raw_source")])
+        return spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "source":

@@ -51,7 +51,8 @@ def judge_performance(ring: Ring) -> tuple[LivePerformance, PerformanceFall]:
     live = live_performance(decisions, events, as_of_ms)
     version = aliases(space).get("champion", "none")
     fall = _fall(decisions, events, version, as_of_ms)
-    _keep(space, "performance", {"champion": version, "live": live.to_json(), "fall": asdict(fall)})
+    found = {"champion": version, "as_of_ms": as_of_ms, "live": live.to_json(), "fall": asdict(fall)}
+    _keep(space, "performance", found)
     return live, fall
 
 
@@ -75,7 +76,8 @@ def note_evidence(ring: Ring) -> tuple[list[Cause], DriftResult | None]:
         return [], None
     known = {entry.cause.key for entry in read_ledger(ledger_path(space)).entries}
     as_of_ms = read_as_of_ms(space)
-    drift, fall = _latest_drift(space, champion.version, as_of_ms), _latest_fall(space)
+    drift = _latest_drift(space, champion.version, as_of_ms)
+    fall = _latest_fall(space, champion.version, as_of_ms)
     evidence = Evidence(champion.version, champion.manifest.as_of_ms, to_iso(as_of_ms), as_of_ms, drift, fall)
     ledger = update_ledger(ledger_path(space), lambda held: held.note(evidence, retrain_config(space)))
     return [entry.cause for entry in ledger.entries if entry.cause.key not in known], drift
@@ -86,9 +88,11 @@ def _latest_drift(workspace: Workspace, version: str, as_of_ms: int) -> DriftRes
     return read_drift(path) if path.exists() else None
 
 
-def _latest_fall(workspace: Workspace) -> PerformanceFall | None:
+def _latest_fall(workspace: Workspace, version: str, as_of_ms: int) -> PerformanceFall | None:
     path = _path(workspace, "performance")
-    return PerformanceFall(**json.loads(path.read_text())["fall"]) if path.exists() else None
+    found = json.loads(path.read_text()) if path.exists() else {}
+    is_about_it = (found.get("champion"), found.get("as_of_ms")) == (version, as_of_ms)
+    return PerformanceFall(**found["fall"]) if is_about_it else None
 
 
 def _keep(workspace: Workspace, name: str, found: dict[str, Any]) -> None:

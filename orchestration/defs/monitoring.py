@@ -16,6 +16,7 @@ from orchestration.alerts import (
     retrain_config,
     settle_retraining,
     slack_of,
+    spend_failed_request,
 )
 from orchestration.defs.model import picture
 from orchestration.resources import Ring
@@ -25,6 +26,7 @@ from services.model_store import aliases
 __all__ = ["monitoring_assets", "monitoring_sensors"]
 
 CAUSE_TAG = "nextbest/cause"
+RUN_KEY_TAG = "dagster/run_key"
 
 
 @dg.asset(group_name="monitoring", kinds={"evidently"}, deps=["feature_store", "events", "item_pairs"])
@@ -94,6 +96,7 @@ def failed_run(context: dg.RunFailureSensorContext, ring: Ring) -> None:
     run = context.dagster_run
     steps = [event.step_key for event in context.get_step_failure_events()]
     error = context.failure_event.message or "no message"
+    spend_failed_request(ring.workspace, run.tags.get(RUN_KEY_TAG), run.run_id, error)
     settle_retraining(ring.workspace, run.run_id, "failed", [error])
     slack_of(ring.workspace).send(run_failed(run.job_name, run.run_id, steps[0] if steps else None, error))
 

@@ -48,7 +48,8 @@ def test_a_bad_batch_is_stopped_before_anything_trains(own_ring: Any, tmp_path: 
     poisoned = tmp_path / "poisoned"
     poisoned.mkdir()
     events = pq.read_table(f"{settings.path}/events.parquet")
-    pq.write_table(events.slice(0, events.num_rows // 10), poisoned / "events.parquet")  # nine tenths vanished
+    every_tenth = events.take(list(range(0, events.num_rows, 10)))
+    pq.write_table(every_tenth, poisoned / "events.parquet")  # nine tenths of the volume vanished
     save_settings(workspace, type(settings)("tables", str(poisoned)))
     before = (workspace.training / "manifest.json").stat().st_mtime_ns
     outcome = execute(Ring(home=str(workspace.root)), "ring")
