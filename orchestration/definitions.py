@@ -13,26 +13,22 @@ from orchestration.defs.model import model_assets
 from orchestration.defs.monitoring import monitoring_assets, monitoring_sensors
 from orchestration.jobs import build_jobs, daily_refresh
 from orchestration.resources import Ring
-from orchestration.settings import load_settings
 from orchestration.warehouse import ShopDbt, prepare_manifest
 from recommender.workspace import Workspace
 
 __all__ = ["build_definitions", "defs"]
 
-# What the lineage shows before anything was landed.
-DEFAULT_SOURCE = "tables"
-
 
 def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Assemble the ring for a workspace; tests replace resources through `resource_overrides` and patch nothing."""
-    source = load_settings(workspace).source if workspace.settings.exists() else DEFAULT_SOURCE
-    manifest = prepare_manifest(workspace, source)
+    overrides = dict(resource_overrides or {})
+    ring = overrides.setdefault("ring", Ring(home=str(workspace.root)))
+    manifest = prepare_manifest(ring)
     data_assets, data_checks = build_data(manifest)
     feature_assets, feature_checks = build_features(manifest)
     resources = {
-        "ring": Ring(home=str(workspace.root)),
         "dbt": ShopDbt.of_project(),
-        **(resource_overrides or {}),
+        **overrides,
     }
     return dg.Definitions(
         assets=[*data_assets, *feature_assets, *model_assets(), *monitoring_assets()],

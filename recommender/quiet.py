@@ -6,6 +6,7 @@ Every package that imports a framework calls `silence_telemetry` in its `__init_
 from __future__ import annotations
 
 import os
+import warnings
 
 __all__ = ["TELEMETRY_SWITCHES", "silence_telemetry"]
 
@@ -22,3 +23,5 @@ TELEMETRY_SWITCHES = {
 def silence_telemetry() -> None:
     """Set every switch, whatever the caller's environment says; child processes inherit them."""
     os.environ.update(TELEMETRY_SWITCHES)
+    # dagster-dbt asks for sqlglot's Rust tokenizer, which sqlglot then warns about on every import.
+    warnings.filterwarnings("ignore", message=r"sqlglot\[rs\] is deprecated")

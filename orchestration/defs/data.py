@@ -12,7 +12,7 @@ from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.sources import check_source
 from orchestration.tables import source_funnel
-from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
+from orchestration.warehouse import ShopDbt, ShopTranslator
 from services.journal_export import export_journal
 
 __all__ = ["build_data"]
@@ -47,8 +47,7 @@ def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.Asset
 
     @dbt_assets(manifest=manifest, select="tag:canonical", name="canonical", dagster_dbt_translator=ShopTranslator())
     def canonical(context: dg.AssetExecutionContext, dbt: ShopDbt, ring: Ring) -> Iterator[Any]:
-        with ring.warehouse_for_writing():
-            yield from dbt.cli(["build", "--vars", dbt_variables(ring)], context=context).stream()
+        yield from dbt.build(context, ring)
         context.log.info(source_funnel(ring.workspace))
 
     @dg.multi_asset_check(name="landed_great_expectations", specs=fitness_specs(LANDED_TABLES))

@@ -12,7 +12,7 @@ from monitoring.validation import STATE_TABLES
 from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.tables import read_as_of_ms, to_iso
-from orchestration.warehouse import ShopDbt, ShopTranslator, dbt_variables
+from orchestration.warehouse import ShopDbt, ShopTranslator
 
 __all__ = ["build_features"]
 
@@ -22,8 +22,7 @@ def build_features(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.A
 
     @dbt_assets(manifest=manifest, select="tag:features", name="states", dagster_dbt_translator=ShopTranslator())
     def states(context: dg.AssetExecutionContext, dbt: ShopDbt, ring: Ring) -> Iterator[Any]:
-        with ring.warehouse_for_writing():
-            yield from dbt.cli(["build", "--vars", dbt_variables(ring)], context=context).stream()
+        yield from dbt.build(context, ring)
 
     @dg.multi_asset_check(name="states_great_expectations", specs=fitness_specs(STATE_TABLES))
     def states_are_fit(context: dg.AssetCheckExecutionContext, ring: Ring) -> Iterator[dg.AssetCheckResult]:
