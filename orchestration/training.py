@@ -22,7 +22,7 @@ from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle
 from recommender.model.evaluation import CHALLENGER, EvaluationConfig, Evidence, evaluate
 from recommender.model.profile import behaviour_profile
 from recommender.model.promotion import Verdict, gate
-from recommender.model.ranker import Ranker, fit_ranker
+from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
 from recommender.model.training_set import CutInputs, TrainingConfig, TrainingSet, retrospective_slates, served_slates
 from recommender.retrieval.retriever import fit_retriever
@@ -119,7 +119,8 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     evidence = evaluate(holdout, events, rehearsal, champion_bundle(space), config=config, seed=ring.seed)
     verdict = gate(evidence)
     tell("fitting on everything")
-    ranker = fit_ranker(training, seed=ring.seed, progress=_telling(tell))
+    # The rehearsal has searched for the number of rounds on days it had not seen; a second search would cost as much.
+    ranker = fit_ranker(training, RankerConfig(rounds=rehearsal.rounds), ring.seed, _telling(tell))
     now = cut_inputs(ring, as_of_ms)
     model = RankingModel(ranker, fit_retriever(now.users, now.items, now.pairs, seed=ring.seed))
     facts = BundleFacts(
