@@ -28,7 +28,8 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             "learn",
-            _groups("data", "features") | dg.AssetSelection.assets("journal", "training_set", "challenger"),
+            (_groups("data", "features") | dg.AssetSelection.assets("journal", "training_set", "challenger"))
+            - dg.AssetSelection.assets("online_user_states"),
             description="Up to a challenger that is not released: what a backtest runs at each cut.",
         ),
     ]

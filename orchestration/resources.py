@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 
@@ -53,12 +54,23 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
         }
 
     @contextmanager
-    def warehouse_for_writing(self) -> Iterator[None]:
-        """Hold the warehouse: DuckDB refuses a second process, so a second run waits here instead of failing."""
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Hold the workspace for the length of a run; a second one waits, whoever launched it.
+
+        A retraining that read marts while a refresh rewrote them judged a model against the wrong cut. Sensors
+        are handed this resource without a run, and wait for nobody.
+        """
+        if context.run is None:
+            yield self
+            return
         space = self.workspace
-        for folder in (space.warehouse.parent, space.marts, space.dbt_target):
+        for folder in (space.warehouse.parent, space.marts, space.dbt_target, space.logs):
             folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.environment())
-        with (space.warehouse.parent / "writer.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        with (space.root / "run.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                (context.log or dg.get_dagster_logger()).info("another run holds this workspace; waiting for its end")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self

@@ -127,7 +127,7 @@ def print_message(body: dict[str, Any]) -> None:
             facts = " · ".join(_readable(element["text"]) for element in block["elements"])
             parts.append(Text(facts, style="dim"))
     title = f"Slack: {body.get('text', '')}"
-    Console().print(Panel(Group(*parts), title=title, title_align="left", border_style="magenta"))
+    Console(stderr=True).print(Panel(Group(*parts), title=title, title_align="left", border_style="magenta"))
 
 
 def _readable(markup: str) -> str:

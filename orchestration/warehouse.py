@@ -163,13 +163,12 @@ class ShopDbt(DbtCliResource):
         return None
 
     def build(self, selection_of: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
-        """`dbt build` of what the context selects, holding the warehouse; events as they come."""
-        with ring.warehouse_for_writing():
-            invocation = self.cli(["build", "--vars", dbt_variables(ring)], context=selection_of)
-            yield from invocation.stream()
-            parsed = invocation.target_path / PARSED
-            if parsed.exists():  # for the next build of the same variables
-                shutil.copyfile(parsed, ring.workspace.dbt_target / PARSED)
+        """`dbt build` of what the context selects; events as they come."""
+        invocation = self.cli(["build", "--vars", dbt_variables(ring)], context=selection_of)
+        yield from invocation.stream()
+        parsed = invocation.target_path / PARSED
+        if parsed.exists():  # for the next build of the same variables
+            shutil.copyfile(parsed, ring.workspace.dbt_target / PARSED)
 
     @classmethod
     def of_project(cls) -> ShopDbt:

@@ -18,7 +18,11 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
-@dg.asset(group_name="model", kinds={"feast"}, deps=["feature_store", "events", "decisions", "item_pairs"])
+@dg.asset(
+    group_name="model",
+    kinds={"feast"},
+    deps=["feature_store", "events", "decisions", "item_pairs", "retraining_evidence"],
+)
 def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Slates at past cuts, labelled by what happened after them, and every slate that was really served."""
     take_pending_causes(ring.workspace, context.run_id)
@@ -45,7 +49,7 @@ def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeR
     )
 
 
-@dg.asset(group_name="model", kinds={"bentoml"}, deps=[challenger, "retraining_evidence", "online_user_states"])
+@dg.asset(group_name="model", kinds={"bentoml"}, deps=[challenger])
 def champion(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The bundle that is served. A challenger takes its place only through the gate; Slack hears either way."""
     released = release(ring.workspace)
@@ -74,6 +78,16 @@ def champion(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeRes
     )
 
 
-def model_assets() -> list[dg.AssetsDefinition]:
-    """Assets of the group."""
-    return [training_set, challenger, champion]
+# Not made by a run: the service picks the champion up by itself, and writes the journal that the next run begins with.
+decision_service = dg.AssetSpec(
+    "decision_service",
+    group_name="decision",
+    kinds={"bentoml"},
+    deps=[champion, "online_user_states"],
+    description="`nextbest serve`: answers on the champion, records every decision, takes events in.",
+)
+
+
+def model_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """Assets of the group, and the service that they end in."""
+    return [training_set, challenger, champion, decision_service]
