@@ -42,8 +42,9 @@ serve: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+# Taken from what the last `make demo` left behind, in a real browser.
 pictures: setup
-	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python -m docs.make_pictures all .nextbest/demo docs/pictures
 
 # Needs uv on the PATH; resolves anew for every supported Python and writes hashes, no addresses.
 lock:

@@ -1,5 +1,6 @@
 """The pictures of the README, taken from the running program in a real browser; nothing is drawn or retouched.
 
+python -m docs.make_pictures all     .nextbest/demo                           docs/pictures   (after `make demo ONCE=1`)
 python -m docs.make_pictures lineage http://127.0.0.1:3000 docs/pictures/lineage.png
 python -m docs.make_pictures drift   .nextbest/reports/drift/<window>/drift.html docs/pictures/drift.png
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -15,12 +17,17 @@ from urllib.parse import quote
 from PIL import Image
 from playwright.sync_api import Page
 
-from recommender.workspace import write_bytes_atomically
+from orchestration.processes import free_port
+from orchestration.ui import start_ui
+from recommender.workspace import Workspace, write_bytes_atomically
 from tests.browser import open_browser
 
 GROUPS = ("data", "features", "model", "decision", "monitoring")
-# dbt's inner steps, but not those that lead from the journal back into the data: they close the ring.
-SELECTION = 'not (key:"source_*" or key:"stg_source*" or (key:"int_*" and not key:"int_events_united"))'
+# Without dbt's inner steps, but with those that lead from the raw files and the journal into the data: they are the ring.
+SELECTION = (
+    'not (key:"source_items" or key:"source_users" or key:"source_steps" or key:"source_dead_letters" '
+    'or key:"source_rejected_lines" or key:"source_counts" or (key:"int_*" and not key:"int_events_united"))'
+)
 LIMIT_BYTES = 400_000
 
 
@@ -66,6 +73,24 @@ def drift(report: Path, out: Path) -> None:
     take_screenshot(report.absolute().as_uri(), out, "text=Drift is detected", size=(1300, 1000))
 
 
+def everything(workspace: Workspace, folder: Path) -> None:
+    """Both pictures of a workspace that has lived through the demo: its UI is started for the while."""
+    found = [
+        path for path in workspace.reports.glob("drift/*/drift.json") if json.loads(path.read_text())["is_drifted"]
+    ]
+    drift(
+        max(found, key=lambda path: int(path.parent.name.rsplit("-", 1)[1])).with_name("drift.html"),
+        folder / "drift.png",
+    )
+    port = free_port()
+    process = start_ui(workspace, "127.0.0.1", port)
+    try:
+        process.wait_until_ready(f"http://127.0.0.1:{port}/server_info", 180)
+        lineage(f"http://127.0.0.1:{port}", folder / "lineage.png")
+    finally:
+        process.stop()
+
+
 def _show_all_of_it(page: Page) -> None:
     """Fold the menu and make the window as high as the graph: Dagster fits the width and lets the rest overflow."""
     page.get_by_text("Hide navigation").click()
@@ -78,11 +103,13 @@ def _show_all_of_it(page: Page) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", choices=["lineage", "drift"])
-    parser.add_argument("source", help="Dagster's address, or a drift.html")
+    parser.add_argument("picture", choices=["all", "lineage", "drift"])
+    parser.add_argument("source", help="a workspace, Dagster's address, or a drift.html")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    if arguments.picture == "lineage":
+    if arguments.picture == "all":
+        everything(Workspace(Path(arguments.source).absolute()), arguments.out)
+    elif arguments.picture == "lineage":
         lineage(arguments.source, arguments.out)
     else:
         drift(Path(arguments.source), arguments.out)
