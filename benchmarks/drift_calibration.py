@@ -1,6 +1,6 @@
 """False alarms and missed shifts of the drift decision over 1,000 windows each; prints a table and writes a JSON.
 
-    python benchmarks/drift_calibration.py --out drift_calibration.json [--windows 1000] [--workers 4]
+    python -m benchmarks.drift_calibration [--windows 1000] [--workers 4] [--out FILE.json]
 
 A window is 1,000 rows against 5,000, with the kinds of columns that a behaviour profile has: bell-shaped,
 skewed, heavy-tailed, counts, mostly zero, shares, correlated, with gaps, few and many categories.
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--windows", type=int, default=1_000)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--out", type=Path, default=Path("drift_calibration.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/drift_calibration.json"))
     arguments = parser.parse_args()
     bare = DriftConfig(numeric_floor=0.0, categorical_floor=0.0)
     questions: dict[str, tuple[Shift, int | None, DriftConfig, str]] = {
@@ -108,6 +108,7 @@ def main() -> None:
             table.add_row(name, str(alarms), f"{alarms / arguments.windows:.2%}", f"{low:.2%} to {high:.2%}", target)
             figures[name] = {"windows": arguments.windows, "alarms": alarms, "low": low, "high": high, "target": target}
     Console(width=120).print(table)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ from recommender.workspace import Workspace, write_bytes_atomically
 from tests.browser import open_browser
 
 GROUPS = ("data", "features", "model", "decision", "monitoring")
-# Without dbt's inner steps, but with those that lead from the raw files and the journal into the data: they are the ring.
+# Without dbt's inner steps, but with those that lead from the raw files and the journal into the data.
 SELECTION = (
     'not (key:"source_items" or key:"source_users" or key:"source_steps" or key:"source_dead_letters" '
     'or key:"source_rejected_lines" or key:"source_counts" or (key:"int_*" and not key:"int_events_united"))'
