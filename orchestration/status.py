@@ -21,15 +21,14 @@ def read_status(workspace: Workspace) -> dict[str, Any]:
         "source": {"name": settings.source, "path": settings.path, "until": settings.until, "clock": settings.clock},
         "models": _models(workspace),
         "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
-        "drift": _latest_json(workspace, "drift.json"),
-        "performance": _latest_json(workspace, "performance.json"),
+        "drift": _drift(workspace),
+        "performance": _performance(workspace),
         "runs": _runs(workspace),
     }
 
 
 def _models(workspace: Workspace) -> dict[str, Any]:
     from recommender.model.bundle import verify_bundle
-
     from services.model_store import aliases, bundle_folder
 
     found: dict[str, Any] = {}
@@ -39,9 +38,29 @@ def _models(workspace: Workspace) -> dict[str, Any]:
     return found or {"champion": "none yet: nothing was promoted"}
 
 
+def _drift(workspace: Workspace) -> dict[str, Any]:
+    found = _latest_json(workspace, "drift.json")
+    if found is None:
+        return {"verdict": "not looked at yet"}
+    drifted = {entry["column"]: entry["effect"] for entry in found["columns"] if entry["is_drifted"]}
+    kept = {name: found[name] for name in ("champion", "as_of", "verdict", "sentence")}
+    return {**kept, "drifted": drifted, "report": found["html_path"]}
+
+
+def _performance(workspace: Workspace) -> dict[str, Any]:
+    found = _latest_json(workspace, "performance.json")
+    if found is None:
+        return {"verdict": "not looked at yet"}
+    by_model = {
+        entry["model_version"]: {"decisions": entry["decisions"], "click_rate": entry["click_rate"]["value"]}
+        for entry in found["live"]["models"]
+    }
+    return {"champion": found["champion"], "verdict": found["fall"]["verdict"], "models": by_model}
+
+
 def _latest_json(workspace: Workspace, name: str) -> Any:
     path = workspace.monitoring / name
-    return json.loads(path.read_text()) if path.exists() else "not looked at yet"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _runs(workspace: Workspace, limit: int = 5) -> list[dict[str, Any]]:
