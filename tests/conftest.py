@@ -47,6 +47,23 @@ def run_command(home: Path, *words: str, timeout: float = 280, **environment: st
     return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
+# Session fixtures that take long to make, the longest first: whoever uses one runs in the worker that makes it.
+COSTLY = ("turned_ring", "shop_tables", "landed_shop")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the users of a costly fixture, and otherwise of a room, together; begin with what takes longest."""
+
+    def group(item: pytest.Item) -> str:
+        used = getattr(item, "fixturenames", ())
+        return next((name for name in COSTLY if name in used), item.path.parent.name)
+
+    order = {name: place for place, name in enumerate((*COSTLY, "data"))}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture(scope="session")
 def nextbest() -> Callable[..., CommandResult]:
     return run_command

@@ -265,6 +265,6 @@ def test_nobody_can_ring_the_whole_channel() -> None:
 def test_the_receiver_prints_what_it_receives(capsys: pytest.CaptureFixture[str]) -> None:
     with SlackReceiver(on_message=print_message) as slack:
         Slack(slack.url, config=HASTY).send(MESSAGES["drift"])
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "Slack: Drift found: 1 of 2 columns" in shown
     assert "price <micros>: 0.412, limit 0.100" in shown

@@ -30,7 +30,8 @@ def age(ring: Ring, days: float, champion: str = "c1") -> None:
 
 
 def tick(ring: Ring, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-    return retraining(dg.build_sensor_context(instance=instance, resources={"ring": ring}))  # type: ignore[return-value]
+    with dg.build_sensor_context(instance=instance, resources={"ring": ring}) as context:
+        return retraining(context)  # type: ignore[return-value]
 
 
 def test_a_fresh_champion_asks_for_nothing(ring: Ring) -> None:
