@@ -85,12 +85,14 @@ def popularity(purchases: pd.DataFrame, kind: str, cut: str) -> dict[str, list[s
 
 
 def own_frequency(purchases: pd.DataFrame, kind: str, cut: str) -> dict[str, list[str]]:
-    """What a user bought most often, filled up with the popular."""
+    """What a user bought most often, the more popular first among equals, filled up with the popular."""
     if kind == "novel":
         return popularity(purchases, kind, cut)
     before = purchases[purchases["at"] < cut]
-    counts = before.groupby(["user", "item"]).agg(n=("at", "size"), last=("at", "max")).reset_index()
-    ordered = counts.sort_values(["user", "n", "last", "item"], ascending=[True, False, False, True])
+    counts = before.groupby(["user", "item"]).size().rename("n").reset_index()
+    month = before[before["at"] >= pd.Timestamp(cut) - MONTH].item.value_counts()
+    counts["popularity"] = counts.item.map(month).fillna(0)
+    ordered = counts.sort_values(["user", "n", "popularity", "item"], ascending=[True, False, False, True])
     own = ordered.groupby("user").item.agg(list).to_dict()
     popular = popularity(purchases, kind, cut)
     return {user: (items + _first(popular[user], set(items)))[:K] for user, items in own.items()}

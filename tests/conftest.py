@@ -51,6 +51,7 @@ def run_command(home: Path, *words: str, timeout: float = 280, **environment: st
 COSTLY = ("turned_ring", "shop_tables", "landed_shop")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the users of a costly fixture, and otherwise of a room, together; begin with what takes longest."""
 
