@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -166,10 +167,17 @@ def release(workspace: Workspace) -> Release:
 
 
 def champion_bundle(workspace: Workspace) -> Bundle | None:
-    """The champion, loaded and verified; None before there is one."""
+    """The champion, loaded and verified; None before there is one.
+
+    None as well for one that this code cannot load (corrupt, or of an earlier version): it must not stand in the
+    way of its successor. The service keeps what it has loaded, and says so itself.
+    """
     try:
         return load_bundle(bundle_folder(workspace, "champion"))
     except NoChampionError:
+        return None
+    except IntegrityError as problem:
+        dg.get_dagster_logger().warning(f"the champion is left out: {problem}")
         return None
 
 

@@ -35,6 +35,8 @@ def look_for_drift(ring: Ring) -> DriftResult | None:
     current = watch_window(ring, champion) if champion else None
     if champion is None or reference is None or current is None:
         return None
+    # A champion made by an earlier version may carry columns that nobody measures any more.
+    reference = reference.select([name for name in reference.column_names if name in current.column_names])
     folder = space.reports / "drift" / f"{champion.version}-{read_as_of_ms(space)}"
     result = drift_report(reference, current, folder, seed=ring.seed)
     summary = {"champion": champion.version, "as_of": to_iso(read_as_of_ms(space)), **result.to_json()}
