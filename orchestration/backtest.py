@@ -74,9 +74,8 @@ def backtest(
 
 def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
     """A challenger trained at the cut; one that the same code made of the same files is taken as it is."""
-    from recommender.model.bundle import verify_bundle
-
     from orchestration.provenance import code_fingerprint
+    from recommender.model.bundle import verify_bundle
 
     folder = ring.workspace.models / "challenger"
     stamp = ring.workspace.root / "backtest.json"
@@ -98,7 +97,6 @@ def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
 def _lists(ring: Ring, k: int, is_novel: bool) -> pa.Table:
     from recommender.model.bundle import load_bundle
     from recommender.model.lists import recommend_lists
-
     from recommender.states import UserStates
 
     cut_ms = read_as_of_ms(ring.workspace)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -121,9 +122,16 @@ def _add_source(parser: argparse.ArgumentParser, required: bool = False) -> None
     parser.add_argument("--path", required=required, metavar="DIR", help="the folder that holds the source's files")
 
 
+def _end_as_by_ctrl_c() -> None:
+    """Take SIGTERM like Ctrl-C, and Ctrl-C even where a shell started us with it ignored: what was started must end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _demo(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.demo import run_demo
 
+    _end_as_by_ctrl_c()
     return run_demo(workspace, once=options.once)
 
 
@@ -144,6 +152,7 @@ def _serve(workspace: Workspace, options: argparse.Namespace) -> int:
 def _dev(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ui import serve_ui
 
+    _end_as_by_ctrl_c()
     return serve_ui(workspace, options.host, options.port)
 
 
