@@ -15,21 +15,7 @@ import psutil
 
 from recommender.errors import NotReadyError
 
-__all__ = ["OwnedProcess", "free_port", "require_free_port"]
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Refuse a port that something else listens on, before anything is started."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as problem:
-            raise NotReadyError(
-                f"port {port} on {host} cannot be opened ({problem.strerror}).",
-                "a free port.",
-                f"end what listens there, or choose another: --port {port + 10}.",
-            ) from problem
+__all__ = ["OwnedProcess", "free_port"]
 
 
 def free_port() -> int:

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from orchestration.instance import open_instance
-from orchestration.processes import OwnedProcess, require_free_port
+from orchestration.processes import OwnedProcess
 from orchestration.progress import console
 from orchestration.resources import Ring
 from recommender.workspace import Workspace
+from services.server import require_free_port
 
 __all__ = ["serve_ui", "start_ui"]
 

@@ -28,7 +28,7 @@ from services.bento_process import WORKERS_VARIABLE
 from services.keys import list_keys
 from services.model_store import bundle_folder
 
-__all__ = ["ServerHandle", "serve", "start_background"]
+__all__ = ["ServerHandle", "require_free_port", "serve", "start_background"]
 
 PATIENCE_SECONDS = 10.0  # for requests under way, before what is left of the process group is killed
 
@@ -186,10 +186,11 @@ def _check(workspace: Workspace, host: str, port: int, workers: int) -> None:
             "run `nextbest keys create --role admin` first.",
         )
     bundle_folder(workspace, "champion")
-    _require_free(str(address), port)
+    require_free_port(str(address), port)
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free_port(host: str, port: int) -> None:
+    """Refuse a port that cannot be opened, before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
