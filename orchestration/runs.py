@@ -18,7 +18,7 @@ from orchestration.instance import open_instance
 from orchestration.resources import Ring
 from recommender.errors import NextbestError
 
-__all__ = ["RunOutcome", "StepNews", "execute"]
+__all__ = ["RunOutcome", "StepNews", "execute", "sentence_of"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class _Follower(threading.Thread):
         elif event.event_type == DagsterEventType.STEP_SUCCESS:
             self._on_news(StepNews("success", event.step_key))
         elif event.event_type == DagsterEventType.STEP_FAILURE:
-            text = _sentence(event.event_specific_data.error)
+            text = sentence_of(event.event_specific_data.error)
             self.outcome.failures.append(f"{event.step_key}: {text}")
             self._on_news(StepNews("failure", event.step_key, text))
         elif event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
@@ -135,7 +135,7 @@ class _Follower(threading.Thread):
         self._on_news(StepNews("check", name, "passed" if check.passed else "FAILED"))
 
 
-def _sentence(error: Any) -> str:
+def sentence_of(error: Any) -> str:
     """The innermost cause: our own errors already are sentences."""
     while error.cause is not None:
         error = error.cause

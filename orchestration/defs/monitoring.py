@@ -20,6 +20,7 @@ from orchestration.alerts import (
 )
 from orchestration.defs.model import picture
 from orchestration.resources import Ring
+from orchestration.runs import sentence_of
 from orchestration.watching import judge_performance, look_for_drift, note_evidence
 from services.model_store import aliases
 
@@ -94,11 +95,11 @@ def retraining(ring: Ring) -> dg.RunRequest | dg.SkipReason:
 def failed_run(context: dg.RunFailureSensorContext, ring: Ring) -> None:
     """Also settles the causes that the run was to answer."""
     run = context.dagster_run
-    steps = [event.step_key for event in context.get_step_failure_events()]
-    error = context.failure_event.message or "no message"
+    failed = next(iter(context.get_step_failure_events()), None)
+    error = sentence_of(failed.step_failure_data.error) if failed else context.failure_event.message or "no message"
     spend_failed_request(ring.workspace, run.tags.get(RUN_KEY_TAG), run.run_id, error)
     settle_retraining(ring.workspace, run.run_id, "failed", [error])
-    slack_of(ring.workspace).send(run_failed(run.job_name, run.run_id, steps[0] if steps else None, error))
+    slack_of(ring.workspace).send(run_failed(run.job_name, run.run_id, failed.step_key if failed else None, error))
 
 
 def monitoring_assets() -> list[dg.AssetsDefinition]:
