@@ -115,13 +115,17 @@ def _calm_days(story: Story) -> None:
     _chapter("4", "Visitors browse through the real HTTP service; Dagster's UI and daemon come up beside it")
     _open_dagster(story)
     _visitors(story, story.config.first_days, "first days")
-    _chapter("5", "Their decisions become training rows, and the ring turns again")
+    _chapter(
+        "5",
+        "Their decisions become training rows. What they do has changed with what they are shown: drift, of our doing",
+    )
     outcome = _turn(story, "ring")
     story.figures["decisions that became training rows"] = outcome.metadata["training_set"]["served_slates"]
+    story.figures["drift after the first week"] = outcome.metadata["drift_report"]["verdict"]
     traffic = _visitors(story, story.config.calm_days, "calm days")
     story.figures["clicks a slate, calm days"] = round(traffic.clicks_per_slate, 3)
     outcome = _turn(story, "refresh")
-    story.figures["drift on calm days"] = outcome.metadata["drift_report"]["verdict"]
+    story.figures["drift on calm days that follow"] = outcome.metadata["drift_report"]["verdict"]
 
 
 def _taste_shift(story: Story) -> None:
