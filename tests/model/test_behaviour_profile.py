@@ -53,7 +53,7 @@ def test_no_user_id_leaves_and_the_columns_are_the_schemas(rehearsed: RankingMod
     assert profile.schema == PROFILE_SCHEMA
     texts = {value for name in ("top_category", "device", "channel", "country") for value in profile[name].to_pylist()}
     assert not texts & set(shop.now.users.user_ids)
-    for name in ("chosen_percentile", "hit_share", "slate_popularity", "slate_history_share"):
+    for name in ("chosen_percentile", "hit_share"):
         values = profile[name].to_numpy()
         assert ((values >= 0) & (values <= 1)).all()
 
