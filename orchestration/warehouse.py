@@ -163,9 +163,10 @@ class ShopDbt(DbtCliResource):
         return None
 
     def build(self, selection_of: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
-        """`dbt build` of what the context selects; events as they come."""
+        """`dbt build` of what the context selects; events as they come, marts with their rows and size."""
         invocation = self.cli(["build", "--vars", dbt_variables(ring)], context=selection_of)
-        yield from invocation.stream()
+        for event in invocation.stream():
+            yield _measured(event, ring.workspace) if isinstance(event, dg.Output) else event
         parsed = invocation.target_path / PARSED
         if parsed.exists():  # for the next build of the same variables
             shutil.copyfile(parsed, ring.workspace.dbt_target / PARSED)
@@ -174,3 +175,13 @@ class ShopDbt(DbtCliResource):
     def of_project(cls) -> ShopDbt:
         """The command line on this product's dbt project."""
         return cls(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=DBT_COMMAND)
+
+
+def _measured(made: dg.Output[None], workspace: Workspace) -> dg.Output[None]:
+    """The event of a model that became a mart, with what its Parquet file says of itself; others as they are."""
+    path = workspace.mart(made.output_name)
+    if not path.exists():
+        return made
+    rows = pq.read_metadata(path).num_rows
+    facts = {"dagster/row_count": rows, "bytes": path.stat().st_size, "file": dg.MetadataValue.path(str(path))}
+    return dg.Output(None, made.output_name, metadata={**made.metadata, **facts})

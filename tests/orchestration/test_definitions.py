@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.definitions import build_definitions
+from orchestration.instance import open_instance
 from orchestration.resources import Ring
 from orchestration.runs import execute
 from orchestration.settings import load_settings, save_settings
@@ -57,6 +58,16 @@ def test_a_bad_batch_is_stopped_before_anything_trains(own_ring: Any, tmp_path: 
     assert any("great_expectations" in check for check in outcome.failed_checks)
     assert not {"training_set", "challenger", "champion"} & outcome.metadata.keys()
     assert (workspace.training / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_every_mart_tells_its_rows(turned_ring: Any) -> None:
+    with open_instance(turned_ring.workspace) as instance:
+        for name in ("events", "items", "users", "user_states", "item_states", "item_pairs"):
+            made = instance.get_latest_materialization_event(dg.AssetKey(name))
+            assert made is not None
+            assert made.asset_materialization is not None
+            rows = pq.read_metadata(turned_ring.workspace.mart(name)).num_rows
+            assert made.asset_materialization.metadata["dagster/row_count"].value == rows > 0
 
 
 def test_every_asset_tells_a_person_something(turned_ring: Any) -> None:
