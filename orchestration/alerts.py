@@ -52,9 +52,10 @@ def retrain_config(workspace: Workspace) -> RetrainConfig:
     return RetrainConfig(**load_settings(workspace).retrain)
 
 
-def take_pending_causes(workspace: Workspace, run_id: str) -> None:
-    """A training run began, whoever asked for it: it answers every cause that is pending."""
-    update_ledger(ledger_path(workspace), lambda ledger: ledger.started(run_id, now_ms(workspace)))
+def take_pending_causes(workspace: Workspace, run_id: str) -> list[str]:
+    """A training run began, whoever asked for it: it answers every cause that is pending; their sentences."""
+    ledger = update_ledger(ledger_path(workspace), lambda held: held.started(run_id, now_ms(workspace)))
+    return [entry.cause.sentence for entry in ledger.of_run(run_id)]
 
 
 def spend_failed_request(workspace: Workspace, run_key: str | None, run_id: str, error: str) -> None:

@@ -13,26 +13,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.progress import console, following
+from orchestration.provenance import code_fingerprint
 from orchestration.resources import Ring
 from orchestration.runs import execute
 from orchestration.settings import WorkspaceSettings, save_settings
 from orchestration.sources import check_source, parse_until
 from orchestration.tables import read_as_of_ms, rows_at
 from recommender.errors import InputError, NextbestError
+from recommender.model.bundle import load_bundle, verify_bundle
+from recommender.model.lists import LIST_SCHEMA as LISTS_AT_ONE_CUT
+from recommender.model.lists import recommend_lists
+from recommender.states import UserStates
 from recommender.workspace import Workspace
 
 __all__ = ["LIST_SCHEMA", "backtest"]
 
-LIST_SCHEMA = pa.schema(
-    [
-        ("cut", pa.timestamp("ms")),
-        ("user_id", pa.string()),
-        ("item_id", pa.string()),
-        ("rank", pa.int64()),
-        ("score", pa.float32()),
-        ("source", pa.string()),
-    ]
-)
+LIST_SCHEMA = pa.schema([("cut", pa.timestamp("ms")), *LISTS_AT_ONE_CUT])
 
 
 def backtest(
@@ -74,9 +70,6 @@ def backtest(
 
 def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
     """A challenger trained at the cut; one that the same code made of the same files is taken as it is."""
-    from orchestration.provenance import code_fingerprint
-    from recommender.model.bundle import verify_bundle
-
     folder = ring.workspace.models / "challenger"
     stamp = ring.workspace.root / "backtest.json"
     wanted = json.dumps({"files": fingerprint, "code": code_fingerprint(), "path": settings.path})
@@ -95,10 +88,6 @@ def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
 
 
 def _lists(ring: Ring, k: int, is_novel: bool) -> pa.Table:
-    from recommender.model.bundle import load_bundle
-    from recommender.model.lists import recommend_lists
-    from recommender.states import UserStates
-
     cut_ms = read_as_of_ms(ring.workspace)
     users = UserStates.from_table(rows_at(ring.workspace, "user_states", cut_ms))
     bundle = load_bundle(ring.workspace.models / "challenger")

@@ -94,7 +94,7 @@ def run_demo(workspace: Workspace, once: bool, config: DemoConfig | None = None)
 
 
 def _open_shop(space: Workspace, config: DemoConfig) -> Story:
-    _chapter("1", "A simulated shop opens, and two months of its past are landed")
+    _chapter("1", f"A simulated shop opens, and the last {config.days} days of its past are landed")
     tables = space.root / "shop"
     made = simulate_tables(config.users, config.items, config.days, config.seed, str(tables))
     save_settings(space, WorkspaceSettings("simulated", str(tables)))

@@ -18,7 +18,7 @@ console = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def following(title: str, total_steps: int | None = None) -> Iterator[Callable[[StepNews], None]]:
+def following(title: str) -> Iterator[Callable[[StepNews], None]]:
     """Hand out a listener for `runs.execute`; steps that end are printed, the step at work is shown beside the bar."""
     columns = (
         SpinnerColumn(),
@@ -29,10 +29,12 @@ def following(title: str, total_steps: int | None = None) -> Iterator[Callable[[
     )
     begun: dict[str, float] = {}
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=total_steps)
+        task = bar.add_task(title, total=None)
 
         def listen(news: StepNews) -> None:
-            if news.kind == "start":
+            if news.kind == "plan":
+                bar.update(task, total=int(news.name))
+            elif news.kind == "start":
                 begun[news.name] = time.monotonic()
                 bar.update(task, description=f"{title}: {news.name}")
             elif news.kind in ("success", "failure"):

@@ -23,7 +23,6 @@ from recommender.workspace import Workspace
 __all__ = ["anchor_clock", "run_ring", "simulate_tables"]
 
 DEFAULT_SEED = 7
-RING_STEPS = 12
 
 
 def run_ring(workspace: Workspace, source: str | None, path: str | None, until: str) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def run_ring(workspace: Workspace, source: str | None, path: str | None, until: 
     _begin_anew_with_another_source(workspace, settings)
     save_settings(workspace, settings)
     ring = Ring(home=str(workspace.root))
-    with following(f"ring {settings.source}", RING_STEPS) as listen:
+    with following(f"ring {settings.source}") as listen:
         outcome = execute(ring, "ring", listen)
     if outcome.is_success:
         anchor_clock(workspace)

@@ -25,7 +25,7 @@ __all__ = ["RunOutcome", "StepNews", "execute", "sentence_of"]
 class StepNews:
     """One thing that happened in a run: a step began, ended or failed, an asset was made, a check was read."""
 
-    kind: str  # start | success | failure | asset | check | log
+    kind: str  # plan (name: how many steps) | start | success | failure | asset | check | log
     name: str
     text: str = ""
 
@@ -57,6 +57,7 @@ def execute(
     definitions = build_definitions(ring.workspace, {"ring": ring})
     job = definitions.resolve_job_def(job_name)
     run_id = str(uuid.uuid4())
+    on_news(StepNews("plan", str(len(job.nodes))))
     with open_instance(ring.workspace) as instance:
         follower = _Follower(instance, run_id, on_news)
         follower.start()

@@ -4,13 +4,17 @@ import base64
 
 import dagster as dg
 
-from monitoring.slack_messages import Figure, retrain_finished
+from monitoring.slack_messages import Figure, retrain_finished, retrain_started
 from orchestration.alerts import settle_retraining, slack_of, take_pending_causes
 from orchestration.resources import Ring
 from orchestration.training import build_training_set, release, train_challenger
+from recommender.model.bundle import load_bundle
 from recommender.model.evidence_figure import evidence_figure
+from services.model_store import aliases
 
 __all__ = ["model_assets", "picture"]
+
+TOP_FEATURES = 12
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
@@ -25,7 +29,9 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
 )
 def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Slates at past cuts, labelled by what happened after them, and every slate that was really served."""
-    take_pending_causes(ring.workspace, context.run_id)
+    if reasons := take_pending_causes(ring.workspace, context.run_id):
+        served = aliases(ring.workspace).get("champion", "none")
+        slack_of(ring.workspace).send(retrain_started(reasons, served, context.run_id))
     summary = build_training_set(ring, context.log.info).summary()
     return dg.MaterializeResult(metadata={**summary, "dagster/row_count": summary["rows"]})
 
@@ -34,6 +40,8 @@ def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.Materializ
 def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """A bundle trained on everything, and the evidence of its rehearsal on days it had not seen."""
     manifest, evidence, verdict = train_challenger(ring, context.log.info)
+    folder = ring.workspace.models / "challenger"
+    gains = list(load_bundle(folder).ranker.importances().items())[:TOP_FEATURES]
     return dg.MaterializeResult(
         metadata={
             "version": manifest.version,
@@ -43,7 +51,10 @@ def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeR
             **evidence.headline,
             "compared with": dict(verdict.figures),
             "champion": evidence.champion,
-            "folder": dg.MetadataValue.path(str(ring.workspace.models / "challenger")),
+            "gain of the top features": dg.MetadataValue.md(
+                "\n".join(f"- {name}: {gain:,.0f}" for name, gain in gains)
+            ),
+            "folder": dg.MetadataValue.path(str(folder)),
         },
         data_version=dg.DataVersion(manifest.version),
     )
