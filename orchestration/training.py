@@ -17,6 +17,7 @@ from feature_repo.offline import states_at
 from orchestration.provenance import commit
 from orchestration.resources import Ring
 from orchestration.tables import item_ids_at, past_cuts_ms, read_as_of_ms, read_mart, rows_at, user_ids_at
+from recommender.cuts import CutInputs
 from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
@@ -25,7 +26,7 @@ from recommender.model.profile import behaviour_profile
 from recommender.model.promotion import Verdict, gate
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import CutInputs, TrainingConfig, TrainingSet, retrospective_slates, served_slates
+from recommender.model.training_set import TrainingConfig, TrainingSet, retrospective_slates, served_slates
 from recommender.retrieval.retriever import fit_retriever
 from recommender.states import ItemTable, UserStates
 from recommender.workspace import Workspace, write_bytes_atomically
@@ -123,7 +124,7 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     # The rehearsal has searched for the number of rounds on days it had not seen; a second search would cost as much.
     ranker = fit_ranker(training, RankerConfig(rounds=rehearsal.rounds), ring.seed, _telling(tell))
     now = cut_inputs(ring, as_of_ms)
-    model = RankingModel(ranker, fit_retriever(now.users, now.items, now.pairs, seed=ring.seed))
+    model = RankingModel(ranker, fit_retriever(now, seed=ring.seed))
     facts = BundleFacts(
         as_of_ms=as_of_ms,
         data_fingerprint=_data_fingerprint(space),
@@ -195,7 +196,7 @@ def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
 
 
 def _profile(ranker: Ranker, start: CutInputs, events: pa.Table, as_of_ms: int, ring: Ring) -> pa.Table:
-    model = RankingModel(ranker, fit_retriever(start.users, start.items, start.pairs, seed=ring.seed))
+    model = RankingModel(ranker, fit_retriever(start, seed=ring.seed))
     return behaviour_profile(model, start.users, start.items, events, as_of_ms, ring.horizon_days, seed=ring.seed)
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recommender.cuts import CutInputs
 from recommender.errors import InputError
 from recommender.events import DAY_MS
 from recommender.model import metrics
@@ -30,7 +31,7 @@ from recommender.model.lists import top_rows
 from recommender.model.metrics import Interval
 from recommender.model.ranker import Ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import CutInputs, Progress
+from recommender.model.training_set import Progress
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import Retriever, RetrieverConfig, fit_retriever
 from recommender.states import Contexts, UserStates
@@ -103,7 +104,7 @@ def evaluate(
     """
     config = config or EvaluationConfig()
     batch, truth = _holdout_batch(holdout, events, config, seed)
-    fitted = fit_retriever(holdout.users, holdout.items, holdout.pairs, retriever, seed)
+    fitted = fit_retriever(holdout, retriever, seed)
     rival, sentence, state = _champion_ranker(champion, rehearsal, holdout.as_of_ms)
     rankers = {CHALLENGER: rehearsal} | ({CHAMPION: rival} if rival else {})
     values: dict[str, dict[str, dict[str, npt.NDArray[np.float64]]]] = {}

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from recommender.cuts import CutInputs
 from recommender.errors import InputError, IntegrityError
 from recommender.events import DAY_MS
 from recommender.model.features import assemble, feature_names, feature_version
@@ -28,10 +29,10 @@ from recommender.model.items import ItemMatrix
 from recommender.model.labels import GradeConfig, Relevant, graded_pairs, relevant_items
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import RetrieverConfig, fit_retriever
-from recommender.states import Contexts, ItemTable, UserStates
+from recommender.states import Contexts, UserStates
 from recommender.workspace import replace_folder
 
-__all__ = ["CutInputs", "Progress", "TrainingConfig", "TrainingSet", "retrospective_slates", "served_slates"]
+__all__ = ["Progress", "TrainingConfig", "TrainingSet", "retrospective_slates", "served_slates"]
 
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 
@@ -45,16 +46,6 @@ GROUP_SCHEMA = pa.schema(
         ("size", pa.int64()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class CutInputs:
-    """The states of one cut: `users` and `items` as of it, `pairs` rows of PAIR_SCHEMA."""
-
-    as_of_ms: int
-    users: UserStates
-    items: ItemTable
-    pairs: pa.Table
 
 
 @dataclass(frozen=True)
@@ -231,7 +222,7 @@ def _slates_of(
     came_back = pc.is_in(cut.users.table["user_id"], value_set=pc.unique(pairs["user_id"]))
     users = UserStates(cut.users.table.filter(came_back).combine_chunks())
     relevant = relevant_items(pairs, users.user_ids, cut.items)
-    retriever = fit_retriever(cut.users, cut.items, cut.pairs, retriever_config, seed)
+    retriever = fit_retriever(cut, retriever_config, seed)
     batch = UserBatch.read(users, Contexts.at(cut.as_of_ms, len(users)), cut.items)
     candidates = retriever.retrieve_batch(batch)
     labels = relevant.labels(candidates.user_row, candidates.item_index)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from recommender.cuts import CutInputs
 from recommender.retrieval.candidates import CandidateGenerator, Candidates, UserBatch
 from recommender.retrieval.collaborative import AlsConfig, AlsGenerator, EaseConfig, EaseGenerator, fit_als, fit_ease
 from recommender.retrieval.covisitation import (
@@ -153,23 +153,21 @@ class Retriever:
         return excluded
 
 
-def fit_retriever(
-    users: UserStates, items: ItemTable, pairs: pa.Table, config: RetrieverConfig | None = None, seed: int = 0
-) -> Retriever:
-    """Fit every generator on the states of one cut: `users` and `items` as of it, `pairs` rows of PAIR_SCHEMA.
+def fit_retriever(cut: CutInputs, config: RetrieverConfig | None = None, seed: int = 0) -> Retriever:
+    """Fit every generator on one cut's inputs.
 
-    Nothing but these three enters, so what happened after the cut cannot. Same input and seed, same bytes.
+    Nothing else enters, so what happened after the cut cannot. Same input and seed, same bytes.
     """
     config = config or RetrieverConfig()
-    as_of = int(users.integers("as_of_ms").max(initial=0))
-    batch = UserBatch.read(users, Contexts.at(as_of, len(users)), items)
+    items = cut.items
+    batch = UserBatch.read(cut.users, Contexts.at(cut.as_of_ms, len(cut.users)), items)
     with threadpool_limits(limits=1):
         fitted = (
             fit_ease(batch, config.ease),
             fit_ease(batch, config.ease_recent, "ease_recent"),
             fit_als(batch, config.als, seed),
         )
-    return Retriever(items, _in_order(items, pair_matrix(pairs, items), fitted, config), config)
+    return Retriever(items, _in_order(items, pair_matrix(cut.pairs, items), fitted, config), config)
 
 
 def _in_order(

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from small_shop import cut_inputs, day, events_of_shop
 
+from recommender.cuts import CutInputs
 from recommender.model.bundle import Bundle, BundleFacts, build_bundle, load_bundle
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import CutInputs, TrainingSet, retrospective_slates
+from recommender.model.training_set import TrainingSet, retrospective_slates
 from recommender.retrieval.retriever import fit_retriever
 
 RANKER = RankerConfig(rounds=20, max_depth=4, min_child_weight=1.0)
@@ -50,7 +51,7 @@ def rehearsal(shop: Shop, training: TrainingSet) -> Ranker:
 @pytest.fixture(scope="session")
 def model(shop: Shop, training: TrainingSet) -> RankingModel:
     ranker = fit_ranker(training, RANKER, seed=3)
-    return RankingModel(ranker, fit_retriever(shop.now.users, shop.now.items, shop.now.pairs, seed=3))
+    return RankingModel(ranker, fit_retriever(shop.now, seed=3))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recommender.cuts import CutInputs
 from recommender.events import DAY_MS, EVENT_SCHEMA, Interaction, strength_of
-from recommender.model.training_set import CutInputs
 from recommender.states import (
     ITEM_STATE_SCHEMA,
     PAIR_SCHEMA,
@@ -102,7 +102,13 @@ def _items(rows: list[dict[str, Any]], as_of_ms: int, n_items: int) -> ItemTable
             of_user[row["user_id"]] += 1
         state: dict[str, Any] = {field.name: 0 for field in ITEM_STATE_SCHEMA}
         state |= {"item_id": item, "as_of": as_of_ms, "created_at": as_of_ms, "title": f"Title {number}"}
-        state |= {"description": "", "brand": f"brand-{number % 5}", "tags": "", "category": CATEGORIES[number % 4]}
+        state |= {
+            "description": "",
+            "brand": f"brand-{number % 5}",
+            "tags": "",
+            "attributes": "",
+            "category": CATEGORIES[number % 4],
+        }
         state |= {"price_micros": 1_000_000 * (3 + number % 17), "is_available": 1, "listed_ms": START}
         state |= {"event_count": len(own), "user_count": len(of_user)}
         state["repeat_user_count"] = sum(count > 1 for count in of_user.values())

@@ -18,7 +18,7 @@ AT_WINDOW_START = 56
 
 @pytest.fixture(scope="module")
 def rehearsed(shop: Shop, rehearsal: Ranker) -> RankingModel:
-    return RankingModel(rehearsal, fit_retriever(shop.holdout.users, shop.holdout.items, shop.holdout.pairs, seed=3))
+    return RankingModel(rehearsal, fit_retriever(shop.holdout, seed=3))
 
 
 def test_one_person_by_hand(model: RankingModel, shop: Shop) -> None:

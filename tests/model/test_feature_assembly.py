@@ -29,7 +29,7 @@ def rows_of_ann() -> dict[int, dict[str, float]]:
         ]
     )
     cut = cut_inputs(events, day(19))
-    fitted = fit_retriever(cut.users, cut.items, cut.pairs)
+    fitted = fit_retriever(cut)
     batch = UserBatch.read(cut.users, Contexts.at(day(20.5), 1), cut.items)
     candidates = fitted.retrieve_batch(batch, item_index=np.arange(len(cut.items)))
     matrix = assemble(batch, ItemMatrix.of(cut.items), candidates)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +20,7 @@ from recommender.states import Contexts, UserStates, empty_state
 
 @pytest.fixture(scope="module")
 def retriever(shop: Shop) -> Retriever:
-    return fit_retriever(shop.now.users, shop.now.items, shop.now.pairs, seed=3)
+    return fit_retriever(shop.now, seed=3)
 
 
 def batch_of(shop: Shop) -> UserBatch:
@@ -41,7 +43,7 @@ def two_events() -> pa.Table:
 
 def test_history_halves_every_sixty_days() -> None:
     cut = cut_inputs(two_events(), day(60) + 1)
-    fitted = fit_retriever(cut.users, cut.items, cut.pairs)
+    fitted = fit_retriever(cut)
     batch = UserBatch.read(cut.users, Contexts.at(day(60), 2), cut.items)
     scores = panel(fitted, "history", batch)
     assert cut.users.user_ids == ["ann", "bob"]
@@ -54,7 +56,7 @@ def test_trending_is_the_last_week_above_the_usual_week() -> None:
     rows = [("ann", "item-001", "view", day(27 - week * 7), f"a{week}") for week in range(4)]
     rows += [("ann", "item-002", "view", day(27), f"b{place}") for place in range(4)]
     cut = cut_inputs(event_table(rows), day(28))
-    fitted = fit_retriever(cut.users, cut.items, cut.pairs)
+    fitted = fit_retriever(cut)
     scores = panel(fitted, "trending", UserBatch.read(cut.users, Contexts.at(day(28), 1), cut.items))
     assert scores[0, 1] == 0  # one a week, as ever: 1 − 4/4
     assert scores[0, 2] == 1  # the most above its usual week: 4 − 4/4
@@ -70,7 +72,7 @@ def test_covisitation_follows_pairs_from_the_history_and_session_from_the_last_v
         ("bob", "item-002", "view", day(30), "s4"),
     ]
     cut = cut_inputs(event_table(rows), day(30) + 1)
-    fitted = fit_retriever(cut.users, cut.items, cut.pairs)
+    fitted = fit_retriever(cut)
     batch = UserBatch.read(cut.users, Contexts.at(day(30), 2), cut.items)
     weight = 0.1  # together once, over ten
     covisitation, session = panel(fitted, "covisitation", batch), panel(fitted, "session", batch)
@@ -83,7 +85,7 @@ def test_covisitation_follows_pairs_from_the_history_and_session_from_the_last_v
 def test_context_items_seed_the_session() -> None:
     rows = [("ann", "item-001", "purchase", day(0), "s1"), ("ann", "item-010", "purchase", day(0), "s1")]
     cut = cut_inputs(event_table(rows), day(1))
-    fitted = fit_retriever(cut.users, cut.items, cut.pairs)
+    fitted = fit_retriever(cut)
     nobody = UserStates.from_rows([empty_state("nobody")])
     looking = Contexts(np.array([day(1)]), ["item_page"], [""], [""], [("item-001", "unheard-of")])
     assert panel(fitted, "session", UserBatch.read(nobody, looking, cut.items))[0, 10] == pytest.approx(0.1)
@@ -167,7 +169,7 @@ def test_unavailable_items_are_not_proposed(shop: Shop) -> None:
     gone = pa.array([0] * 5 + [1] * (len(items) - 5), pa.int64())
     place = items.schema.get_field_index("is_available")
     closed = type(shop.now.items).from_table(items.set_column(place, "is_available", gone))
-    found = fit_retriever(shop.now.users, closed, shop.now.pairs).retrieve(
+    found = fit_retriever(replace(shop.now, items=closed)).retrieve(
         shop.now.users, Contexts.at(shop.now.as_of_ms, len(shop.now.users))
     )
     assert found.item_index.min() == 5
@@ -188,7 +190,7 @@ def test_chunks_change_nothing(shop: Shop, retriever: Retriever) -> None:
 
 
 def test_fitting_twice_gives_the_same_bytes_and_arrays_survive_storage(shop: Shop, retriever: Retriever) -> None:
-    again = fit_retriever(shop.now.users, shop.now.items, shop.now.pairs, seed=3)
+    again = fit_retriever(shop.now, seed=3)
     first, second = retriever.arrays(), again.arrays()
     assert {name: array.tobytes() for name, array in first.items()} == {
         name: array.tobytes() for name, array in second.items()

@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.offline import materialise_users
+from recommender.cuts import CutInputs
 from recommender.events import DAY_MS, EVENT_STRENGTHS
 from recommender.model.bundle import BundleFacts, build_bundle
 from recommender.model.ranker import RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import CutInputs, retrospective_slates
+from recommender.model.training_set import retrospective_slates
 from recommender.retrieval.retriever import fit_retriever
 from recommender.simulation import SimulationConfig, simulate, write_tables
 from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH, ItemTable, UserStates
@@ -62,7 +63,7 @@ def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
     _set_clock(workspace, serving.as_of_ms)
     slates = retrospective_slates(cuts[:-1], pq.read_table(workspace.mart("events")))
     ranker = fit_ranker(slates, RankerConfig(rounds=20))
-    model = RankingModel(ranker, fit_retriever(serving.users, serving.items, serving.pairs))
+    model = RankingModel(ranker, fit_retriever(serving))
     facts = BundleFacts(serving.as_of_ms)
     bundle, other = workspace.models / "first", workspace.models / "second"
     build_bundle(bundle, model, serving.users, facts)
