@@ -93,6 +93,7 @@ ITEM_STATE_SCHEMA = pa.schema(
         ("category", pa.string()),
         ("brand", pa.string()),
         ("tags", pa.string()),  # comma separated
+        ("attributes", pa.string()),  # the catalogue's further columns as a JSON object, "" where there is none
         ("price_micros", pa.int64()),  # catalogue price, else the latest price paid; 0 where unknown
         ("is_available", pa.int64()),  # 1 or 0; 1 where unknown
         ("listed_ms", pa.int64()),  # catalogue created_at, else the first event; 0 where unknown
@@ -304,11 +305,15 @@ class ItemTable:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ItemTable:
-        """Conform to ITEM_STATE_SCHEMA and sort by item_id, so that the same items get the same rows."""
+        """Conform to ITEM_STATE_SCHEMA and sort by item_id, so that the same items get the same rows.
+
+        Nulls become zero and ""; so does a text column that an earlier version did not write.
+        """
         ordered = table.take(pc.sort_indices(table, sort_keys=[("item_id", "ascending")]))
         columns = []
         for field in ITEM_STATE_SCHEMA:
-            column = ordered[field.name].combine_chunks()
+            is_later = field.name not in ordered.column_names and pa.types.is_string(field.type)
+            column = pa.nulls(len(ordered), field.type) if is_later else ordered[field.name].combine_chunks()
             column = column.cast(field.type) if column.type != field.type else column
             if column.null_count and not pa.types.is_timestamp(field.type):
                 column = _fill(column, field.type)

@@ -186,6 +186,11 @@ def test_positions_name_the_row_or_minus_one(asked: list[str], as_arrow: bool) -
     assert found.tolist() == [{"a": 0, "b": 1, "c": 2}.get(item_id, -1) for item_id in asked]
 
 
+def test_a_text_column_that_an_earlier_version_did_not_write_reads_as_empty() -> None:
+    table = item_table("a", "b").table.drop_columns(["attributes"])
+    assert ItemTable.from_table(table).table["attributes"].to_pylist() == ["", ""]
+
+
 def test_codes_count_sorted_distinct_values_and_leave_the_empty_one_out() -> None:
     columns = {field.name: pa.nulls(4, field.type) for field in ITEM_STATE_SCHEMA}
     table = pa.table({**columns, "item_id": list("abcd"), "category": ["toys", "", "books", "toys"]})

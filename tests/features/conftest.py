@@ -33,7 +33,7 @@ class StateMarts:
 
     def item(self, item: int, cut_ms: int) -> dict[str, Any]:
         numbers = dict.fromkeys(ITEM_STATE_SCHEMA.names, cut_ms + item)
-        texts = {name: f"{name} {item}" for name in ("title", "description", "category", "brand", "tags")}
+        texts = {name: f"{name} {item}" for name in ("title", "description", "category", "brand", "tags", "attributes")}
         moments = {"as_of": _time(cut_ms), "created_at": _time(cut_ms)}
         return {**numbers, **texts, **moments, "item_id": f"i{item:02d}", "is_available": item % 2}
 

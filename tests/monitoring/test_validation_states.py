@@ -31,7 +31,7 @@ def user(number: int, **changes: Any) -> dict[str, Any]:
 
 def item(number: int, **changes: Any) -> dict[str, Any]:
     """An item bought `number` times this week, and ten times as often before."""
-    texts = dict.fromkeys(("title", "description", "category", "brand", "tags"), f"item {number}")
+    texts = dict.fromkeys(("title", "description", "category", "brand", "tags", "attributes"), f"item {number}")
     zeros = {field.name: 0 for field in ITEM_STATE_SCHEMA if pa.types.is_integer(field.type)}
     week = {"event_count_7d": number, "purchase_count_7d": number}
     month = dict.fromkeys(("event_count_28d", "event_count", "purchase_count_28d", "purchase_count"), 11 * number)

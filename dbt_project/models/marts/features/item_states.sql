@@ -36,6 +36,7 @@ select
     coalesce(items.category, '') as category,
     coalesce(items.brand, '') as brand,
     coalesce(items.tags, '') as tags,
+    coalesce(items.attributes, '') as attributes,
     coalesce(items.price_micros, {{ part_of('totals.last_price', 'price_micros') }}, 0) as price_micros,
     cast(coalesce(items.is_available, true) as bigint) as is_available,
     coalesce({{ to_ms('items.created_at') }}, totals.seen_ms, 0) as listed_ms,

@@ -1,0 +1,44 @@
+"""What the marts say of items, worked out by hand: a small shop with a catalogue, sessions and two countries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_dbt import Warehouse, write_lines
+
+pytestmark = pytest.mark.slow
+
+CATALOGUE = [
+    {"item_id": "lamp", "title": "Lamp", "colour": "red", "size": 3},
+    {"item_id": "untouched", "created_at": "2024-02-01"},
+    {"item_id": "bulb"},
+]
+
+
+def event(user: str, item: str, kind: str, at: str, **more: Any) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, "event_type": kind, "occurred_at": f"2024-01-{at}", **more}
+
+
+EVENTS = [
+    event("ann", "lamp", "view", "01T10:00", session_id="s1"),
+    event("ann", "bulb", "purchase", "01T10:05", session_id="s1"),
+]
+
+
+@pytest.fixture(scope="module")
+def marts(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    folder: Path = tmp_path_factory.mktemp("landed")
+    write_lines(folder / "events.jsonl", EVENTS)
+    write_lines(folder / "items.jsonl", CATALOGUE)
+    variables = {"as_of": "2024-03-01", "cut_count": 0}
+    return Warehouse.fed_from(folder, tmp_path_factory.mktemp("home"), **variables).build(with_tests=True)
+
+
+def test_an_item_state_carries_the_catalogues_further_columns(marts: Warehouse) -> None:
+    states = {row["item_id"]: row for row in marts.rows("item_states")}
+    assert states["lamp"]["attributes"] == '{"colour":"red","size":3}'
+    assert states["bulb"]["attributes"] == '{"colour":null,"size":null}'
+    assert states["untouched"]["listed_ms"] == (datetime(2024, 2, 1) - datetime(1970, 1, 1)).total_seconds() * 1000
