@@ -22,11 +22,13 @@ from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
 from recommender.model.evaluation import CHALLENGER, EvaluationConfig, Evidence, evaluate
+from recommender.model.past_slates import retrospective_slates
 from recommender.model.profile import behaviour_profile
 from recommender.model.promotion import Verdict, gate
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import TrainingConfig, TrainingSet, retrospective_slates, served_slates
+from recommender.model.served_slates import served_slates
+from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 from recommender.states import ItemTable, UserStates
 from recommender.workspace import Workspace, write_bytes_atomically

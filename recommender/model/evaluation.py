@@ -11,7 +11,7 @@ otherwise, as it is every day that a model is younger than the horizon. Nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +26,13 @@ from recommender.events import DAY_MS
 from recommender.model import metrics
 from recommender.model.baselines import baselines
 from recommender.model.bundle import Bundle
-from recommender.model.labels import GradeConfig, Relevant, graded_pairs, relevant_items
+from recommender.model.labels import Relevant, graded_pairs, relevant_items
 from recommender.model.lists import top_rows
 from recommender.model.metrics import Interval
 from recommender.model.ranker import Ranker
 from recommender.model.scorer import RankingModel
 from recommender.model.training_set import Progress
+from recommender.objectives import DEFAULT_OBJECTIVE, Objective
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import Retriever, RetrieverConfig, fit_retriever
 from recommender.states import Contexts, UserStates
@@ -54,7 +55,7 @@ class EvaluationConfig:
     horizon_days: float = 7.0
     draws: int = 1_000
     max_users: int = 20_000
-    grades: GradeConfig = field(default_factory=GradeConfig)
+    objective: Objective = DEFAULT_OBJECTIVE
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _holdout_batch(
     holdout: CutInputs, events: pa.Table, config: EvaluationConfig, seed: int
 ) -> tuple[UserBatch, dict[str, Relevant]]:
     end = holdout.as_of_ms + round(config.horizon_days * DAY_MS)
-    pairs = graded_pairs(events, holdout.as_of_ms, end, config.grades)
+    pairs = graded_pairs(events, holdout.as_of_ms, end, config.objective)
     came_back = pc.is_in(holdout.users.table["user_id"], value_set=pc.unique(pairs["user_id"]))
     users = UserStates(holdout.users.table.filter(came_back).combine_chunks())
     if not len(users):
@@ -161,7 +162,7 @@ def _novel(relevant: Relevant, batch: UserBatch) -> Relevant:
     width = len(batch.items)
     owned = batch.history_user * width + batch.history_item
     new = ~np.isin(relevant.user_row * width + relevant.item_index, owned)
-    return Relevant(relevant.user_row[new], relevant.item_index[new], relevant.grade[new], relevant.unknown)
+    return relevant.take(new)
 
 
 def _champion_ranker(champion: Bundle | None, ours: Ranker, holdout_ms: int) -> tuple[Ranker | None, str, str]:

@@ -11,9 +11,10 @@ from small_shop import cut_inputs, day, events_of_shop
 
 from recommender.cuts import CutInputs
 from recommender.model.bundle import Bundle, BundleFacts, build_bundle, load_bundle
+from recommender.model.past_slates import retrospective_slates
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import TrainingSet, retrospective_slates
+from recommender.model.training_set import TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 
 RANKER = RankerConfig(rounds=20, max_depth=4, min_child_weight=1.0)

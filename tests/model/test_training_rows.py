@@ -14,8 +14,9 @@ from small_shop import cut_inputs, day, event_table, events_of_shop
 from recommender.errors import InputError, IntegrityError
 from recommender.events import DAY_MS, DECISION_SCHEMA
 from recommender.model.features import feature_version
-from recommender.model.labels import GradeConfig, graded_pairs
-from recommender.model.training_set import TrainingConfig, TrainingSet, retrospective_slates, served_slates
+from recommender.model.past_slates import retrospective_slates
+from recommender.model.served_slates import served_slates
+from recommender.model.training_set import TrainingConfig, TrainingSet
 
 NAMES = ("first", "second")
 
@@ -27,23 +28,6 @@ def as_bytes(training: TrainingSet) -> tuple[bytes, bytes, list[str], list[dict[
         training.item_id.to_pylist(),
         training.groups.to_pylist(),
     )
-
-
-def test_a_pairs_grade_is_its_best_event_in_the_window() -> None:
-    events = event_table(
-        [
-            ("ann", "item-001", "view", day(1), "s"),
-            ("ann", "item-001", "purchase", day(2), "s"),
-            ("ann", "item-002", "add_to_cart", day(2), "s"),
-            ("ann", "item-003", "skip", day(2), "s"),
-            ("ann", "item-004", "view", day(0), "s"),  # before
-            ("ann", "item-005", "purchase", day(8), "s"),  # the end is exclusive
-            ("bob", "item-001", "click", day(1), "s"),  # the start is not
-        ]
-    )
-    found = graded_pairs(events, day(1), day(8), GradeConfig()).sort_by([("user_id", "ascending")])
-    grades = {(row["user_id"], row["item_id"]): row["grade"] for row in found.to_pylist()}
-    assert grades == {("ann", "item-001"): 3, ("ann", "item-002"): 2, ("bob", "item-001"): 1}
 
 
 def test_labels_are_what_happened_in_the_horizon(shop: Shop, training: TrainingSet) -> None:

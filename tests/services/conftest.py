@@ -22,9 +22,9 @@ from feature_repo.offline import materialise_users
 from recommender.cuts import CutInputs
 from recommender.events import DAY_MS, EVENT_STRENGTHS
 from recommender.model.bundle import BundleFacts, build_bundle
+from recommender.model.past_slates import retrospective_slates
 from recommender.model.ranker import RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.training_set import retrospective_slates
 from recommender.retrieval.retriever import fit_retriever
 from recommender.simulation import SimulationConfig, simulate, write_tables
 from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH, ItemTable, UserStates
