@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.retrieval.candidates import CandidateGenerator, UserBatch
+from recommender.retrieval.panels import DensePanel, Panel
 from recommender.retrieval.popular import PopularGenerator
 from recommender.states import ItemTable
 
@@ -22,10 +23,10 @@ class FrequencyGenerator:
     item_share: npt.NDArray[np.float32]
     name: str = "own frequency + popularity"
 
-    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
+    def scores(self, batch: UserBatch) -> Panel:
         panel = np.tile(self.item_share / 2, (len(batch), 1))
         panel[batch.history_user, batch.history_item] += batch.history("counts")
-        return np.asarray(panel, dtype=np.float32)
+        return DensePanel(np.asarray(panel, dtype=np.float32))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -51,17 +52,23 @@ class RankingModel:
         context: Contexts,
         item_index: npt.NDArray[np.int64] | None = None,
         novel: bool = False,
+        generators: Sequence[str] | None = None,
     ) -> Scored:
-        """Candidates of one user with features and scores; `item_index` and `novel` as in `Retriever.retrieve`."""
-        candidates, features, scores = self.score_batch(UserBatch.read(user, context, self.items), item_index, novel)
+        """Candidates of one user with features and scores; the other arguments as in `Retriever.retrieve`."""
+        batch = UserBatch.read(user, context, self.items)
+        candidates, features, scores = self.score_batch(batch, item_index, novel, generators)
         names = candidates.generators
         return Scored(candidates.item_index, scores, features, [names[place] for place in candidates.source.tolist()])
 
     def score_batch(
-        self, batch: UserBatch, item_index: npt.NDArray[np.int64] | None = None, novel: bool = False
+        self,
+        batch: UserBatch,
+        item_index: npt.NDArray[np.int64] | None = None,
+        novel: bool = False,
+        generators: Sequence[str] | None = None,
     ) -> tuple[Candidates, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Candidates, features and scores of a whole batch; each user's have the bits of a batch of one."""
-        candidates = self.retriever.retrieve_batch(batch, None, item_index, novel)
+        candidates = self.retriever.retrieve_batch(batch, None, item_index, novel, generators)
         features = assemble(batch, self.matrix, candidates)
         return candidates, features, self.ranker.predict(features)
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from recommender.events import DAY_MS
+from recommender.retrieval.panels import Panel
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
@@ -105,15 +106,15 @@ class UserBatch:
 class CandidateGenerator(Protocol):
     """One family of retrieval, fitted at a cut.
 
-    `scores` gives float32 (n_users, n_items): higher is better, 0 where the generator has nothing to
-    say; a user's row has the same bits in every batch. Callers bound the batch, so the dense panel
-    stays bounded too. `arrays` are what was fitted; the generator is rebuilt from them alone.
+    `scores` gives a panel: higher is better, 0 where the generator has nothing to say; a user's scores have
+    the same bits in every batch. Callers bound the batch, so the panel stays bounded too. `arrays` are what
+    was fitted; the generator is rebuilt from them, the item table and its config alone.
     """
 
     @property
     def name(self) -> str: ...
 
-    def scores(self, batch: UserBatch) -> Floats: ...
+    def scores(self, batch: UserBatch) -> Panel: ...
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]: ...
 
@@ -126,7 +127,8 @@ class Candidates:
     given; `retrieval_scores` float32 (n, n_generators), every generator's score for every candidate
     whoever proposed it; `best` float32 (n_users, n_generators), each generator's highest score over
     the whole catalogue, so that relative scores depend on no request's filter; `source` int64 (n),
-    position in `generators` of the first one that proposed it.
+    position in `generators` of the first one that proposed it; `proposers` int64 (n), bit g set when
+    generator g proposed it (0 where the candidates were given).
     """
 
     offsets: Integers
@@ -134,6 +136,7 @@ class Candidates:
     retrieval_scores: Floats
     best: Floats
     source: Integers
+    proposers: Integers
     generators: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -148,7 +151,13 @@ class Candidates:
         """The candidates at ascending positions `rows`; users keep their rows, some perhaps without candidates."""
         counts = np.bincount(self.user_row[rows], minlength=len(self.offsets) - 1)
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        picked = (self.item_index[rows], self.retrieval_scores[rows], self.best, self.source[rows])
+        picked = (
+            self.item_index[rows],
+            self.retrieval_scores[rows],
+            self.best,
+            self.source[rows],
+            self.proposers[rows],
+        )
         return Candidates(offsets, *picked, self.generators)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.panels import DensePanel, Panel, panel_of
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 
 __all__ = ["AlsConfig", "AlsGenerator", "EaseConfig", "EaseGenerator", "fit_als", "fit_ease"]
@@ -48,9 +49,9 @@ class EaseGenerator:
     config: EaseConfig = EaseConfig()
     name: str = "ease"  # also the prefix of its arrays: two fits live in one retriever
 
-    def scores(self, batch: UserBatch) -> Floats:
+    def scores(self, batch: UserBatch) -> Panel:
         row = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        return np.asarray((row @ self.weights).todense())
+        return panel_of(row @ self.weights)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return matrix_arrays(self.name, self.weights)
@@ -68,14 +69,19 @@ def fit_ease(batch: UserBatch, config: EaseConfig, name: str = "ease") -> EaseGe
     Call with one BLAS thread: the bits of the inverse depend on the number of threads.
     """
     histories = batch.matrix(np.exp2(-batch.history_age_days / config.fit_half_life_days))
-    used = np.bincount(batch.history_item, minlength=len(batch.items))
-    chosen = np.sort(np.argsort(-used, kind="stable")[: config.max_items])
-    chosen = chosen[used[chosen] > 0]
+    chosen = _most_used(batch, config.max_items)
     part = histories[:, chosen]
     gram = np.asarray((part.T @ part).todense(), dtype=np.float32)
     gram[np.diag_indices_from(gram)] += config.regularisation
     weights = _ease_weights(gram)
     return EaseGenerator(_strongest(weights, chosen, len(batch.items), config.kept_per_item), config, name)
+
+
+def _most_used(batch: UserBatch, count: int) -> npt.NDArray[np.int64]:
+    """Up to `count` items that most histories hold, ascending; none that no history holds."""
+    used = np.bincount(batch.history_item, minlength=len(batch.items))
+    chosen = np.sort(np.argsort(-used, kind="stable")[:count])
+    return chosen[used[chosen] > 0]
 
 
 def _ease_weights(gram: Floats) -> Floats:
@@ -104,9 +110,13 @@ def _strongest(weights: Floats, chosen: npt.NDArray[np.int64], n_items: int, kep
 
 @dataclass(frozen=True)
 class AlsConfig:
-    """`factors`, `regularisation`, `iterations` and `confidence` (α) of implicit's ALS; half-lives as in EASE."""
+    """`factors`, `regularisation`, `iterations` and `confidence` (α) of implicit's ALS; half-lives as in EASE.
+
+    `max_items`: the most used items that it covers; every user's scores are dense over these.
+    """
 
     factors: int = 32
+    max_items: int = 20_000
     regularisation: float = 5.0
     iterations: int = 8
     confidence: float = 10.0
@@ -119,30 +129,35 @@ class AlsGenerator:
     """Implicit ALS (Hu, Koren, Volinsky 2008) with users folded in by ridge regression.
 
     The vector of history row r is r·Y(YᵀY + λI)⁻¹: linear, so one product with `fold_in` (items ×
-    factors), and it covers users the fit never saw. `item_factors` is factors × items.
+    factors), and it covers users the fit never saw. `item_factors` is factors × covered items, whose item
+    indices are `chosen`, ascending.
     """
 
     fold_in: Floats
     item_factors: Floats
+    chosen: npt.NDArray[np.int64]
     config: AlsConfig = AlsConfig()
     name: str = "als"
 
-    def scores(self, batch: UserBatch) -> Floats:
+    def scores(self, batch: UserBatch) -> Panel:
         row = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
         users = row @ self.fold_in
         n_users, factors = users.shape
         columns = np.tile(np.arange(factors, dtype=np.int32), n_users)
         starts = np.arange(n_users + 1, dtype=np.int32) * factors
         parts = (users.ravel(), columns, starts)
-        return np.asarray(sparse.csr_matrix(parts, shape=(n_users, factors)) @ self.item_factors)
+        return DensePanel(
+            np.asarray(sparse.csr_matrix(parts, shape=(n_users, factors)) @ self.item_factors), self.chosen
+        )
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        return {"als_fold_in": self.fold_in, "als_item_factors": self.item_factors}
+        return {"als_fold_in": self.fold_in, "als_item_factors": self.item_factors, "als_chosen": self.chosen}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]], config: AlsConfig) -> AlsGenerator:
         fold_in = np.ascontiguousarray(arrays["als_fold_in"], dtype=np.float32)
-        return cls(fold_in, np.ascontiguousarray(arrays["als_item_factors"], dtype=np.float32), config)
+        item_factors = np.ascontiguousarray(arrays["als_item_factors"], dtype=np.float32)
+        return cls(fold_in, item_factors, arrays["als_chosen"].astype(np.int64), config)
 
 
 def fit_als(batch: UserBatch, config: AlsConfig, seed: int) -> AlsGenerator:
@@ -157,9 +172,11 @@ def fit_als(batch: UserBatch, config: AlsConfig, seed: int) -> AlsGenerator:
         num_threads=1,
         random_state=seed,
     )
-    model.fit(batch.matrix(confidence), show_progress=False)
+    chosen = _most_used(batch, config.max_items)
+    model.fit(batch.matrix(confidence)[:, chosen], show_progress=False)
     factors = np.asarray(model.item_factors, dtype=np.float32)
     gram = factors.T.astype(np.float64) @ factors.astype(np.float64)
     gram[np.diag_indices_from(gram)] += config.regularisation
-    fold_in = np.linalg.solve(gram, factors.T.astype(np.float64)).T
-    return AlsGenerator(np.ascontiguousarray(fold_in, np.float32), np.ascontiguousarray(factors.T), config)
+    fold_in = np.zeros((len(batch.items), config.factors), dtype=np.float32)
+    fold_in[chosen] = np.linalg.solve(gram, factors.T.astype(np.float64)).T
+    return AlsGenerator(fold_in, np.ascontiguousarray(factors.T), chosen, config)

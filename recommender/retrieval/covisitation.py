@@ -12,6 +12,7 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.panels import Panel, panel_of
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
@@ -34,9 +35,9 @@ class CovisitationGenerator:
     config: CovisitationConfig = CovisitationConfig()
     name: str = "covisitation"
 
-    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
+    def scores(self, batch: UserBatch) -> Panel:
         seeds = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        return np.asarray((seeds @ self.pairs).todense())
+        return panel_of(seeds @ self.pairs)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return matrix_arrays("pairs", self.pairs)
@@ -54,8 +55,8 @@ class SessionGenerator:
     config: CovisitationConfig = CovisitationConfig()
     name: str = "session"
 
-    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
-        return np.asarray((self._seeds(batch) @ self.pairs).todense())
+    def scores(self, batch: UserBatch) -> Panel:
+        return panel_of(self._seeds(batch) @ self.pairs)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # the pairs are kept once, by CovisitationGenerator

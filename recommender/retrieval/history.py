@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.panels import Panel, panel_of
 
 __all__ = ["HistoryConfig", "HistoryGenerator"]
 
@@ -27,11 +28,9 @@ class HistoryGenerator:
     config: HistoryConfig = HistoryConfig()
     name: str = "history"
 
-    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
-        weights = batch.history("strengths") * np.exp2(-batch.history_age_days / self.config.half_life_days)
-        panel = np.zeros((len(batch), len(batch.items)), dtype=np.float32)
-        panel[batch.history_user, batch.history_item] = weights
-        return panel
+    def scores(self, batch: UserBatch) -> Panel:
+        decay = np.exp2(-batch.history_age_days / self.config.half_life_days)
+        return panel_of(batch.matrix(decay * batch.history("strengths")))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}

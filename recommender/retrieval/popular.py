@@ -9,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.panels import Panel, SharedPanel
 from recommender.states import ItemTable
 
-__all__ = ["PopularGenerator", "fit_popular", "fit_trending"]
+__all__ = ["PopularConfig", "PopularGenerator", "fit_popular", "fit_trending"]
+
+
+@dataclass(frozen=True)
+class PopularConfig:
+    """Nothing to set: the half-life belongs to the mart, the windows to the item states."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +27,11 @@ class PopularGenerator:
     name: str
     item_scores: npt.NDArray[np.float32]
 
-    def scores(self, batch: UserBatch) -> npt.NDArray[np.float32]:
-        return np.broadcast_to(self.item_scores, (len(batch), len(self.item_scores)))
+    def scores(self, batch: UserBatch) -> Panel:
+        return SharedPanel(self.item_scores, len(batch))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        return {"item_scores": self.item_scores}
+        return {}  # derived from the item table, which a bundle holds
 
 
 def fit_popular(items: ItemTable) -> PopularGenerator:

@@ -11,7 +11,8 @@ from recommender.model.features import assemble, feature_names, feature_version
 from recommender.model.items import ItemMatrix
 from recommender.model.scorer import RankingModel
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.retriever import GENERATORS, fit_retriever
+from recommender.retrieval.families import GENERATORS
+from recommender.retrieval.retriever import fit_retriever
 from recommender.states import Contexts, UserStates, empty_state
 
 NAMES = feature_names(GENERATORS)

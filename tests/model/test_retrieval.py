@@ -12,9 +12,11 @@ from implicit.cpu.als import AlternatingLeastSquares
 from small_shop import cut_inputs, day, event_table
 
 from recommender.events import DAY_MS
-from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval import panels
+from recommender.retrieval.candidates import CandidateGenerator, UserBatch
 from recommender.retrieval.collaborative import EaseConfig, fit_ease
-from recommender.retrieval.retriever import GENERATORS, Retriever, RetrieverConfig, fit_retriever
+from recommender.retrieval.families import GENERATORS
+from recommender.retrieval.retriever import Retriever, RetrieverConfig, fit_retriever
 from recommender.states import Contexts, UserStates, empty_state
 
 
@@ -28,7 +30,14 @@ def batch_of(shop: Shop) -> UserBatch:
 
 
 def panel(retriever: Retriever, name: str, batch: UserBatch) -> np.ndarray:
-    return next(generator for generator in retriever.generators if generator.name == name).scores(batch)
+    generator = next(generator for generator in retriever.generators if generator.name == name)
+    return dense(generator, batch)
+
+
+def dense(generator: CandidateGenerator, batch: UserBatch) -> np.ndarray:
+    """A generator's scores of every user and item."""
+    user, item = (part.ravel() for part in np.indices((len(batch), len(batch.items))))
+    return generator.scores(batch).at(user, item).reshape(len(batch), -1)
 
 
 def two_events() -> pa.Table:
@@ -105,7 +114,7 @@ def test_ease_is_the_closed_form_of_its_paper(shop: Shop) -> None:
 
 
 def test_als_is_implicits_and_folds_histories_in_by_ridge_regression(shop: Shop, retriever: Retriever) -> None:
-    batch, config = batch_of(shop), RetrieverConfig().als
+    batch, config = batch_of(shop), RetrieverConfig().of("als")
     confidence = batch.matrix(config.confidence * np.exp2(-batch.history_age_days / config.fit_half_life_days))
     theirs = AlternatingLeastSquares(
         factors=config.factors,
@@ -124,7 +133,7 @@ def test_als_is_implicits_and_folds_histories_in_by_ridge_regression(shop: Shop,
 def test_candidates_are_the_union_of_each_generators_best(shop: Shop, retriever: Retriever) -> None:
     batch = batch_of(shop)
     found = retriever.retrieve_batch(batch, per_generator=5)
-    panels = [generator.scores(batch) for generator in retriever.generators]
+    panels = [dense(generator, batch) for generator in retriever.generators]
     for user in (0, 11, len(batch) - 1):
         mine = slice(*found.offsets[user : user + 2])
         expected = set(np.flatnonzero(panels[0][user] > 0).tolist())  # the history has a share of its own
@@ -185,7 +194,7 @@ def test_a_stranger_gets_popular_and_trending_items(shop: Shop, retriever: Retri
 def test_chunks_change_nothing(shop: Shop, retriever: Retriever) -> None:
     narrow = Retriever(retriever.items, retriever.generators, RetrieverConfig(panel_bytes=1))
     whole, parts = retriever.retrieve_batch(batch_of(shop)), narrow.retrieve_batch(batch_of(shop))
-    for name in ("offsets", "item_index", "retrieval_scores", "best", "source"):
+    for name in ("offsets", "item_index", "retrieval_scores", "best", "source", "proposers"):
         assert getattr(whole, name).tobytes() == getattr(parts, name).tobytes()
 
 
@@ -204,3 +213,26 @@ def test_the_moment_of_the_decision_counts_not_the_moment_of_the_fit(shop: Shop,
     later = Contexts.at(shop.now.as_of_ms + 60 * DAY_MS, len(shop.now.users))
     aged = UserBatch.read(shop.now.users, later, shop.now.items)
     assert panel(retriever, "history", aged) == pytest.approx(panel(retriever, "history", batch_of(shop)) / 2, rel=1e-5)
+
+
+def test_a_large_catalogues_sparse_panels_give_the_same_candidates(
+    shop: Shop, retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_of(shop)
+    for novel in (False, True):
+        dense_found = retriever.retrieve_batch(batch, 5, novel=novel)
+        with monkeypatch.context() as patch:
+            patch.setattr(panels, "DENSE_ITEMS", 1)
+            sparse_found = retriever.retrieve_batch(batch, 5, novel=novel)
+        for name in ("offsets", "item_index", "retrieval_scores", "best", "source", "proposers"):
+            assert getattr(dense_found, name).tobytes() == getattr(sparse_found, name).tobytes(), name
+
+
+def test_proposers_are_the_generators_that_would_propose_the_item_alone(shop: Shop, retriever: Retriever) -> None:
+    batch = batch_of(shop)
+    found = retriever.retrieve_batch(batch, 5)
+    for position, name in enumerate(retriever.names):
+        alone = retriever.retrieve_batch(batch, 5, generators=[name])
+        mine = np.flatnonzero(found.proposers >> position & 1)
+        assert found.item_index[mine].tolist() == alone.item_index.tolist()
+        assert found.retrieval_scores[mine].tobytes() == alone.retrieval_scores.tobytes()
