@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from real_dbt import Warehouse
 
@@ -51,3 +52,22 @@ def test_complete_journey_has_receipts_and_coupons_before_december(tmp_path: Pat
     assert events["occurred_at"].max() < datetime(2017, 12, 1)
     assert events.loc[events["event_type"] == "coupon_redemption", "item_id"].isna().all()
     assert warehouse.mart("items").num_rows >= 92_331
+
+
+def test_complete_journey_by_category_changes_only_what_a_line_names(tmp_path: Path, shared_data: Path) -> None:
+    folder, until = shared_data / "complete_journey", "2017-02-01 00:00:00.000"
+    level = {}
+    for source in ("complete_journey", "complete_journey_categories"):
+        variables = {"source": source, "until": until}
+        level[source] = Warehouse.fed_from(folder, tmp_path / source, **variables).build("canonical")
+    products, categories = (
+        warehouse.mart("events").to_pandas().sort_values("event_id", ignore_index=True) for warehouse in level.values()
+    )
+    pd.testing.assert_frame_equal(products.drop(columns="item_id"), categories.drop(columns="item_id"))
+    catalogue = pd.read_parquet(folder / "products.parquet").set_index("product_id")["product_category"]
+    named = products["item_id"].map(catalogue)
+    assert categories["item_id"].fillna("").tolist() == named.fillna("").tolist()
+    items = level["complete_journey_categories"].mart("items").to_pandas().set_index("item_id")
+    assert set(items.index) == set(catalogue.dropna())  # 303 categories
+    assert items.loc["FRZN ICE", "category"] == "GROCERY"
+    assert "ICE - CRUSHED/CUBED" in items.loc["FRZN ICE", "description"]

@@ -1,6 +1,8 @@
 {{ config(enabled=is_chosen('complete_journey'), materialized='table') }}
 
 -- Receipt lines and redeemed coupons with the reason, if any, why a line is left out. The coupon names no product.
+-- As `complete_journey_categories` a line names its product's category, if it has one; everything else stays as it is,
+-- event_id included: two products of one category in a basket are two lines.
 with receipts as (
     select
         'purchase' as event_type,
@@ -40,8 +42,21 @@ hashed as (
         {{ content_hash(['event_type', 'user_id', 'item_id', 'occurred_at', 'session_id', 'quantity', 'price_micros',
             'properties']) }} as event_id
     from united
-)
+),
 
+{% if var('source') == 'complete_journey_categories' %}
+named as (
+    select
+        hashed.* exclude (item_id),
+        products.product_category as item_id
+    from hashed
+    left join {{ source('complete_journey', 'products') }} as products on hashed.item_id = products.product_id
+)
+{% else %}
+named as (
+    select * from hashed
+)
+{% endif %}
 select
     *,
     case
@@ -49,4 +64,4 @@ select
         when quantity <= 0 then 'quantity_not_positive'
         when row_number() over (partition by event_id) > 1 then 'exact_duplicate'
     end as drop_reason
-from hashed
+from named
