@@ -82,7 +82,8 @@ USER_STATE_SCHEMA = pa.schema(
     ]
 )
 
-# The mart `item_states`. Grain: one row for each item and cut: items listed, or seen in an event, before the cut.
+# The mart `item_states`. Grain: one row for each item and cut: items seen in an event before the cut, and the newest of
+# those merely listed.
 ITEM_STATE_SCHEMA = pa.schema(
     [
         ("item_id", pa.string()),

@@ -15,6 +15,10 @@ CATALOGUE = [
     {"item_id": "lamp", "title": "Lamp", "colour": "red", "size": 3},
     {"item_id": "untouched", "created_at": "2024-02-01"},
     {"item_id": "bulb"},
+    {"item_id": "undated"},
+    {"item_id": "older", "created_at": "2024-01-15"},
+    {"item_id": "sold out", "created_at": "2024-02-20", "available": False},
+    {"item_id": "tomorrow", "created_at": "2024-03-02"},
 ]
 
 
@@ -33,7 +37,7 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder: Path = tmp_path_factory.mktemp("landed")
     write_lines(folder / "events.jsonl", EVENTS)
     write_lines(folder / "items.jsonl", CATALOGUE)
-    variables = {"as_of": "2024-03-01", "cut_count": 0}
+    variables = {"as_of": "2024-03-01", "cut_count": 0, "max_untouched_items": 3}
     return Warehouse.fed_from(folder, tmp_path_factory.mktemp("home"), **variables).build(with_tests=True)
 
 
@@ -42,3 +46,10 @@ def test_an_item_state_carries_the_catalogues_further_columns(marts: Warehouse) 
     assert states["lamp"]["attributes"] == '{"colour":"red","size":3}'
     assert states["bulb"]["attributes"] == '{"colour":null,"size":null}'
     assert states["untouched"]["listed_ms"] == (datetime(2024, 2, 1) - datetime(1970, 1, 1)).total_seconds() * 1000
+
+
+def test_what_nobody_touched_is_recommendable_the_newest_on_sale_first_as_far_as_the_bound_goes(
+    marts: Warehouse,
+) -> None:
+    states = {row["item_id"] for row in marts.rows("item_states")}
+    assert states == {"lamp", "bulb"} | {"untouched", "older", "undated"}

@@ -1,6 +1,6 @@
 {{ config(order_by=['as_of', 'item_id']) }}
 
--- Items listed or seen before a cut. A catalogue row without created_at has always been listed.
+-- Items listed or seen before a cut, as `int_item_cuts` chooses them.
 with totals as (
     select
         cuts.cut_number,
@@ -58,12 +58,11 @@ select
     coalesce(windows.skip_count_28d, 0) as skip_count_28d,
     coalesce(windows.revenue_micros_28d, 0) as revenue_micros_28d,
     coalesce(popularity.popularity_micros, 0) as popularity_micros
-from {{ ref('items') }} as items
-cross join {{ ref('int_cuts') }} as cuts
+from {{ ref('int_item_cuts') }} as cuts
+inner join {{ ref('items') }} as items on cuts.item_id = items.item_id
 left join totals on items.item_id = totals.item_id and cuts.cut_number = totals.cut_number
 left join audiences on items.item_id = audiences.item_id and cuts.cut_number = audiences.cut_number
 left join {{ ref('int_item_windows') }} as windows
     on items.item_id = windows.item_id and cuts.cut_number = windows.cut_number
 left join {{ ref('int_item_popularity') }} as popularity
     on items.item_id = popularity.item_id and cuts.cut_number = popularity.cut_number
-where items.created_at is null or items.created_at < cuts.cut_at or totals.item_id is not null
