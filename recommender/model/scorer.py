@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from recommender.attributes import attributes_of, likeness
 from recommender.errors import IntegrityError
 from recommender.model.features import assemble, feature_names, feature_version
 from recommender.model.items import ItemMatrix
@@ -42,6 +43,11 @@ class RankingModel:
     def items(self) -> ItemTable:
         return self.retriever.items
 
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """Names of those that propose candidates."""
+        return self.retriever.names
+
     @cached_property
     def feature_version(self) -> str:
         return feature_version(self.ranker.names)
@@ -58,7 +64,8 @@ class RankingModel:
         batch = UserBatch.read(user, context, self.items)
         candidates, features, scores = self.score_batch(batch, item_index, novel, generators)
         names = candidates.generators
-        return Scored(candidates.item_index, scores, features, [names[place] for place in candidates.source.tolist()])
+        sources = [names[place] for place in candidates.source.tolist()]
+        return Scored(candidates.item_index, scores, features, sources, names, candidates.retrieval_scores)
 
     def score_batch(
         self,
@@ -71,6 +78,10 @@ class RankingModel:
         candidates = self.retriever.retrieve_batch(batch, None, item_index, novel, generators)
         features = assemble(batch, self.matrix, candidates)
         return candidates, features, self.ranker.predict(features)
+
+    def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """How alike items are in what the catalogue says of them: float32 (n, n) from 0 to 1, 1 on the diagonal."""
+        return likeness(attributes_of(self.items), item_index)
 
     def popular(self, n: int) -> Scored:
         """The `n` available items of highest decayed popularity, without any user: no features, no model."""

@@ -166,10 +166,14 @@ class Scored:
     """Candidates of one user with their scores: all arrays have one row a candidate.
 
     `item_index` int64 (n); `scores` float32 (n), higher is better; `features` float32 (n, n_features),
-    as the ranker saw them; `source` the generator that proposed each. Made by `model`, read by `decision`.
+    as the ranker saw them; `source` the generator that proposed each. `generator_scores` float32
+    (n, len(generators)): what each generator says of each, for placements that rank by one of them alone.
+    Made by `model`, read by `decision`.
     """
 
     item_index: Integers
     scores: Floats
     features: Floats
     source: Sequence[str]
+    generators: tuple[str, ...] = ()
+    generator_scores: Floats | None = None
