@@ -92,7 +92,7 @@ class Retriever:
         generators: Sequence[str] | None = None,
     ) -> Candidates:
         """`retrieve` for a batch that was read already."""
-        limits = self._limits(per_generator, generators)
+        limits = self.limits(per_generator, generators)
         parts = []
         for part in self._chunks(batch):
             panels = [generator.scores(part) for generator in self.generators]
@@ -124,7 +124,8 @@ class Retriever:
         for start in range(0, len(batch), rows):
             yield batch.slice(start, min(rows, len(batch) - start))
 
-    def _limits(self, per_generator: int | None, generators: Sequence[str] | None) -> list[int]:
+    def limits(self, per_generator: int | None = None, generators: Sequence[str] | None = None) -> list[int]:
+        """How many items each generator may propose to a person, in the generators' order."""
         count = self.config.per_generator if per_generator is None else per_generator
         asked = self.names if generators is None else generators
         limits = {name: max(self.config.history_items, count) if name == "history" else count for name in asked}
