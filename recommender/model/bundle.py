@@ -31,7 +31,7 @@ from recommender.workspace import replace_folder
 
 __all__ = ["Bundle", "BundleFacts", "Manifest", "build_bundle", "load_bundle", "read_reference", "verify_bundle"]
 
-RANKER, REHEARSAL, RETRIEVER = "ranker.ubj", "rehearsal.ubj", "retriever.npz"
+RANKER, REHEARSAL, TRIAL, RETRIEVER = "ranker.ubj", "rehearsal.ubj", "trial.ubj", "retriever.npz"
 ITEMS, GOLDEN_USERS, GOLDEN, REFERENCE = "items.parquet", "golden_users.parquet", "golden.npz", "reference.parquet"
 
 GOLDEN_COUNT = 8  # users whose features and scores prove a loaded bundle
@@ -42,12 +42,13 @@ SCORE_TOLERANCE = 1e-4  # another CPU may round a leaf's sum differently; a wron
 class Bundle(RankingModel):
     """A loaded model with its manifest; implements `decision.protocols.Scorer`.
 
-    `rehearsal` is the same recipe's ranker trained without the last horizon: what later challengers
-    are compared with on days that this bundle's ranker was trained on.
+    `rehearsal` is the same recipe's ranker trained without the last horizon, `trial` without the last few:
+    what later challengers are compared with on days that this bundle's ranker was trained on.
     """
 
     manifest: Manifest
     rehearsal: Ranker | None = None
+    trial: Ranker | None = None
 
     @property
     def version(self) -> str:
@@ -61,6 +62,7 @@ def build_bundle(
     facts: BundleFacts,
     reference: pa.Table | None = None,
     rehearsal: Ranker | None = None,
+    trial: Ranker | None = None,
 ) -> Manifest:
     """Write the bundle aside and move it to `folder`; the same inputs give the same bytes and version.
 
@@ -80,9 +82,10 @@ def build_bundle(
     if reference is not None:
         pq.write_table(reference, aside / REFERENCE)
         names.append(REFERENCE)
-    if rehearsal is not None:
-        rehearsal.save(aside / REHEARSAL)
-        names.append(REHEARSAL)
+    for name, ranker in ((REHEARSAL, rehearsal), (TRIAL, trial)):
+        if ranker is not None:
+            ranker.save(aside / name)
+            names.append(name)
     manifest = _manifest(aside, tuple(names), model, facts)
     manifest.write(aside)
     replace_folder(aside, folder)
@@ -103,8 +106,11 @@ def load_bundle(folder: Path) -> Bundle:
     config = RetrieverConfig.from_json(manifest.retriever)
     retriever = Retriever.from_arrays(items, read_arrays(folder / RETRIEVER), config)
     ranker = Ranker.load(folder / RANKER, manifest.feature_names)
-    rehearsal = Ranker.load(folder / REHEARSAL, manifest.feature_names) if REHEARSAL in manifest.files else None
-    bundle = Bundle(ranker, retriever, manifest, rehearsal)
+    rehearsal, trial = (
+        Ranker.load(folder / name, manifest.feature_names) if name in manifest.files else None
+        for name in (REHEARSAL, TRIAL)
+    )
+    bundle = Bundle(ranker, retriever, manifest, rehearsal, trial)
     _check_golden(bundle, folder)
     return bundle
 

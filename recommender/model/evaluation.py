@@ -3,59 +3,56 @@
 The fair comparison. A model is a ranker over a retriever. At the holdout cut (as_of − horizon) one
 retriever is fitted on that cut's states, and every ranker scores its candidates for the same users. No
 ranker may have been trained on a label after the holdout cut. So the challenger is represented by its
-*rehearsal*: the same recipe on the past cuts whose horizon ended by the holdout cut. The champion is
-represented by its own ranker when its `as_of` is not after the holdout cut, and by its own rehearsal
-otherwise, as it is every day that a model is younger than the horizon. Nothing is decided here.
+*rehearsal*: the same recipe on the past cuts whose horizon ended by the holdout cut; and the champion by
+its newest ranker that is no fresher (`contest.standing_in`). Nothing is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recommender.cuts import CutInputs
-from recommender.errors import InputError
-from recommender.events import DAY_MS
-from recommender.model import metrics
-from recommender.model.baselines import baselines
+from recommender.model import list_metrics
 from recommender.model.bundle import Bundle
-from recommender.model.labels import Relevant, graded_pairs, relevant_items
-from recommender.model.lists import top_rows
-from recommender.model.metrics import Interval
+from recommender.model.candidate_recall import CandidateFigures, candidate_figures
+from recommender.model.contest import Contest, StandIn, Trial, Week, contest, standing_in
+from recommender.model.holdout import KINDS, Holdout, Lists, Measured, day_of, read_holdout
+from recommender.model.holdout_lists import KindLists, holdout_lists
+from recommender.model.metrics import Interval, intervals
 from recommender.model.ranker import Ranker
-from recommender.model.scorer import RankingModel
+from recommender.model.slices import Slice, SliceConfig, slice_figures
 from recommender.model.training_set import Progress
+from recommender.model.truth import ANY
 from recommender.objectives import DEFAULT_OBJECTIVE, Objective
-from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import Retriever, RetrieverConfig, fit_retriever
-from recommender.states import Contexts, UserStates
 
-__all__ = ["CHALLENGER", "CHAMPION", "EvaluationConfig", "Evidence", "evaluate"]
+__all__ = ["CHALLENGER", "CHAMPION", "FAMILY_METRICS", "EvaluationConfig", "Evidence", "Figures", "evaluate"]
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-DEPTH = 20
-METRICS = {"recall@20": (metrics.recall_at, 20), "ndcg@10": (metrics.ndcg_at, 10)}
-METRICS |= {"mrr@20": (metrics.reciprocal_rank, 20), "hit@10": (metrics.hit_at, 10)}
+FAMILY_METRICS = ("recall@20", "ndcg@10")
 
 Figures = Mapping[str, Mapping[str, Mapping[str, Interval]]]  # system → "repeat" or "novel" → metric
+Keyed = dict[tuple[str, str, str], npt.NDArray[np.float64]]  # (system, kind, metric) → a value for each user
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
     """`horizon_days` after the holdout cut are its truth; `draws` of the bootstrap; users above `max_users`
-    are sampled (seeded)."""
+    are sampled (seeded). `contest_confidence` of the intervals against the champion: .90 puts 5 % below, as
+    trials of non-inferiority do (ICH E9 asks for it of equivalence)."""
 
     horizon_days: float = 7.0
     draws: int = 1_000
     max_users: int = 20_000
+    contest_confidence: float = 0.90
     objective: Objective = DEFAULT_OBJECTIVE
+    slices: SliceConfig = field(default_factory=SliceConfig)
 
 
 @dataclass(frozen=True)
@@ -64,15 +61,22 @@ class Evidence:
 
     `differences` are challenger − system, paired by user. `champion_state`: "none" (there is no
     champion), "compared", "incomparable" (its features are gone) or "overlapping" (it has seen the
-    holdout's days and has no rehearsal).
+    holdout's days and has no rehearsal); `contest` is there when it was compared.
     """
 
     holdout_ms: int
     horizon_days: float
+    objective: Mapping[str, Any]
     users: Mapping[str, int]  # "repeat" or "novel" → users
+    counts: Mapping[str, Mapping[str, int]]  # kind → metric → users that have a value
     figures: Figures
     differences: Figures
     coverage: Mapping[str, float]  # system → share of the catalogue in its repeat lists
+    gini: Mapping[str, float]  # system → concentration of its repeat lists
+    slices: tuple[Slice, ...]
+    candidates: Mapping[str, CandidateFigures]  # kind → recall of retrieval
+    families: Figures  # generator → kind → metric of its own best as a list
+    contest: Contest | None
     champion: str
     champion_state: str
     is_finite: bool  # no system gave a score that is not a number
@@ -88,7 +92,7 @@ class Evidence:
 
 
 def evaluate(
-    holdout: CutInputs,
+    cut: CutInputs,
     events: pa.Table,
     rehearsal: Ranker,
     champion: Bundle | None = None,
@@ -96,129 +100,151 @@ def evaluate(
     config: EvaluationConfig | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    trial: Trial | None = None,
 ) -> Evidence:
-    """Measure `rehearsal` at the holdout cut; it must have been trained on horizons that ended by then.
+    """Measure `rehearsal` at the holdout `cut`; it must have been trained on horizons that ended by then.
 
     Truth: all (user, item) pairs with a positive event in the horizon after the cut, of users known at
     the cut; *novel* counts the pairs that are not in the user's history, and takes the history out of
-    the lists. Raises InputError when nobody came back.
+    the lists. With a `trial`, the champion is met on its cuts as well. `events` (rows of EVENT_SCHEMA)
+    reach back to the earliest cut. Raises InputError when nobody came back.
     """
     config = config or EvaluationConfig()
-    batch, truth = _holdout_batch(holdout, events, config, seed)
-    fitted = fit_retriever(holdout, retriever, seed)
-    rival, sentence, state = _champion_ranker(champion, rehearsal, holdout.as_of_ms)
-    rankers = {CHALLENGER: rehearsal} | ({CHAMPION: rival} if rival else {})
-    values: dict[str, dict[str, dict[str, npt.NDArray[np.float64]]]] = {}
-    shares: dict[str, float] = {}
-    finite = True
-    for step, kind in enumerate(truth):
-        if progress:
-            progress("holdout lists", step, len(truth))
-        relevant = truth[kind]
-        for name, (candidates, scores) in _scored(batch, fitted, rankers, kind == "novel").items():
-            finite &= bool(np.isfinite(scores).all())
-            rows, rank = top_rows(candidates.user_row, scores, DEPTH)
-            user, item = candidates.user_row[rows], candidates.item_index[rows]
-            hits = metrics.hits_by_rank(user, rank, relevant.labels(user, item) > 0, len(batch), DEPTH)
-            values.setdefault(name, {})[kind] = _per_user(hits, relevant)
-            if kind == "repeat":
-                shares[name] = metrics.coverage(item, len(holdout.items))
+    holdout = _read(cut, events, config, seed)
+    fitted = fit_retriever(cut, retriever, seed)
+    rival, sentence, state = _rival(champion, StandIn(rehearsal, cut.as_of_ms))
+    rankers = {CHALLENGER: rehearsal} | ({CHAMPION: rival.ranker} if rival else {})
+    lists = _lists(holdout, fitted, rankers, progress)
+    measured = {
+        kind: {system: holdout.measure(own, kind) for system, own in found.systems.items()}
+        for kind, found in lists.items()
+    }
+    weeks = [*_weeks(holdout, measured, champion if rival else None, trial, events, retriever, config, seed, progress)]
     return Evidence(
-        holdout_ms=holdout.as_of_ms,
+        holdout_ms=cut.as_of_ms,
         horizon_days=config.horizon_days,
-        users={kind: int((relevant.counts > 0).sum()) for kind, relevant in truth.items()},
-        figures=_intervals(values, None, config, seed),
-        differences=_intervals(values, CHALLENGER, config, seed),
-        coverage=shares,
+        objective=config.objective.as_json(),
+        users={kind: int((holdout.truths[kind][ANY].counts > 0).sum()) for kind in KINDS},
+        counts={kind: _counts(measured[kind][CHALLENGER]) for kind in KINDS},
+        **_figures(measured, config, seed),
+        coverage=_of_lists(list_metrics.coverage, lists["repeat"].systems, holdout),
+        gini=_of_lists(list_metrics.exposure_gini, lists["repeat"].systems, holdout),
+        slices=tuple(_slices(holdout, lists, measured, config, seed)),
+        candidates={
+            kind: candidate_figures(lists[kind].proposals, holdout.truths[kind][ANY], seed, config.draws)
+            for kind in KINDS
+        },
+        families=_families(holdout, lists, config, seed),
+        contest=contest(weeks, seed, config.draws, config.contest_confidence) if weeks else None,
         champion=sentence,
         champion_state=state,
-        is_finite=finite,
+        is_finite=all(found.is_finite for found in lists.values()),
     )
 
 
-def _holdout_batch(
-    holdout: CutInputs, events: pa.Table, config: EvaluationConfig, seed: int
-) -> tuple[UserBatch, dict[str, Relevant]]:
-    end = holdout.as_of_ms + round(config.horizon_days * DAY_MS)
-    pairs = graded_pairs(events, holdout.as_of_ms, end, config.objective)
-    came_back = pc.is_in(holdout.users.table["user_id"], value_set=pc.unique(pairs["user_id"]))
-    users = UserStates(holdout.users.table.filter(came_back).combine_chunks())
-    if not len(users):
-        raise InputError(
-            f"nobody known at the holdout cut {_day(holdout.as_of_ms)} came back in {config.horizon_days:g} days.",
-            "users whose choices can be compared with lists.",
-            "Bring more data, or lengthen the horizon.",
-        )
-    if len(users) > config.max_users:
-        drawn = np.random.default_rng((seed, holdout.as_of_ms)).permutation(len(users))[: config.max_users]
-        users = users.take(np.sort(drawn))
-    batch = UserBatch.read(users, Contexts.at(holdout.as_of_ms, len(users)), holdout.items)
-    relevant = relevant_items(pairs, users.user_ids, holdout.items)
-    return batch, {"repeat": relevant, "novel": _novel(relevant, batch)}
+def _read(cut: CutInputs, events: pa.Table, config: EvaluationConfig, seed: int) -> Holdout:
+    return read_holdout(cut, events, config.horizon_days, config.max_users, config.objective, seed)
 
 
-def _novel(relevant: Relevant, batch: UserBatch) -> Relevant:
-    """Only pairs outside the own history."""
-    width = len(batch.items)
-    owned = batch.history_user * width + batch.history_item
-    new = ~np.isin(relevant.user_row * width + relevant.item_index, owned)
-    return relevant.take(new)
-
-
-def _champion_ranker(champion: Bundle | None, ours: Ranker, holdout_ms: int) -> tuple[Ranker | None, str, str]:
-    """Who stands for the champion, the sentence that says so, and the state."""
-    if champion is None:
-        return None, "There is no champion yet.", "none"
-    known = f"Champion {champion.version} (as of {_day(champion.manifest.as_of_ms)})"
-    if champion.ranker.names != ours.names:
-        return None, f"{known} reads other features than this code assembles; it was left out.", "incomparable"
-    if champion.manifest.as_of_ms <= holdout_ms:
-        return champion.ranker, f"{known} stands for itself: it was trained before the holdout cut.", "compared"
-    if champion.rehearsal is None or champion.manifest.rehearsed_until_ms > holdout_ms:
-        return None, f"{known} has seen days after the holdout cut and has no rehearsal from before it.", "overlapping"
-    until = _day(champion.manifest.rehearsed_until_ms)
-    return champion.rehearsal, f"{known} is represented by its rehearsal, trained until {until}.", "compared"
-
-
-def _scored(
-    batch: UserBatch, retriever: Retriever, rankers: Mapping[str, Ranker], novel: bool
-) -> dict[str, tuple[Candidates, npt.NDArray[np.float32]]]:
-    """Each system's candidates and scores; the rankers share one matrix."""
-    first, *others = rankers
-    candidates, features, scores = RankingModel(rankers[first], retriever).score_batch(batch, novel=novel)
-    found = {first: (candidates, scores)} | {name: (candidates, rankers[name].predict(features)) for name in others}
-    for generator in baselines(batch.items):
-        simple = Retriever(batch.items, (generator,)).retrieve_batch(batch, DEPTH, novel=novel)
-        found[generator.name] = (simple, simple.retrieval_scores[:, 0])
+def _lists(
+    holdout: Holdout, retriever: Retriever, rankers: Mapping[str, Ranker], progress: Progress | None
+) -> dict[str, KindLists]:
+    found = {}
+    for place, kind in enumerate(KINDS):
+        if progress:
+            progress(f"lists of {day_of(holdout.cut.as_of_ms)}", place, len(KINDS))
+        found[kind] = holdout_lists(holdout, retriever, rankers, kind)
     return found
 
 
-def _per_user(hits: npt.NDArray[np.bool_], relevant: Relevant) -> dict[str, npt.NDArray[np.float64]]:
-    counts = relevant.counts
-    kept = counts > 0
-    return {name: metric(hits[kept], counts[kept], k) for name, (metric, k) in METRICS.items()}
+def _rival(champion: Bundle | None, ours: StandIn) -> tuple[StandIn | None, str, str]:
+    """Who stands for the champion, the sentence that says so, and the state."""
+    if champion is None:
+        return None, "There is no champion yet.", "none"
+    known = f"Champion {champion.version} (as of {day_of(champion.manifest.as_of_ms)})"
+    if champion.ranker.names != ours.ranker.names:
+        return None, f"{known} reads other features than this code assembles; it was left out.", "incomparable"
+    found = standing_in(champion, ours)
+    if found is None:
+        return None, f"{known} has seen days after the holdout cut and has no rehearsal from before it.", "overlapping"
+    if found.ranker is champion.ranker:
+        return found, f"{known} stands for itself: it was trained before the holdout cut.", "compared"
+    return found, f"{known} is represented by its rehearsal, trained until {day_of(found.until_ms)}.", "compared"
 
 
-def _intervals(
-    values: Mapping[str, Mapping[str, Mapping[str, npt.NDArray[np.float64]]]],
-    against: str | None,
+def _weeks(
+    holdout: Holdout,
+    measured: Mapping[str, Mapping[str, Measured]],
+    champion: Bundle | None,
+    trial: Trial | None,
+    events: pa.Table,
+    retriever: RetrieverConfig | None,
     config: EvaluationConfig,
     seed: int,
-) -> Figures:
-    """Intervals of every system's metrics, or of `against` minus each other system's."""
+    progress: Progress | None,
+) -> Iterator[Week]:
+    """The holdout week, then the trial's; nothing without a champion that can be compared."""
+    if champion is None:
+        return
+    yield Week(holdout, *({kind: measured[kind][system] for kind in KINDS} for system in (CHALLENGER, CHAMPION)))
+    rival = standing_in(champion, trial.stand_in) if trial else None
+    if trial is None or rival is None:
+        return
+    rankers = {CHALLENGER: trial.stand_in.ranker, CHAMPION: rival.ranker}
+    for cut in trial.cuts:
+        past = _read(cut, events, config, seed)
+        lists = _lists(past, fit_retriever(cut, retriever, seed), rankers, progress)
+        yield Week(past, *({k: past.measure(lists[k].systems[name], k) for k in KINDS} for name in rankers))
 
-    def of(system: str, kind: str, name: str) -> Interval:
-        if against is None:
-            return metrics.mean_interval(values[system][kind][name], seed, config.draws)
-        ours = values[against][kind][name]
-        return metrics.paired_interval(ours, values[system][kind][name], seed, config.draws)
 
-    systems: Sequence[str] = [system for system in values if system != against]
-    return {
-        system: {kind: {name: of(system, kind, name) for name in METRICS} for kind in values[system]}
-        for system in systems
+def _counts(measured: Measured) -> dict[str, int]:
+    return {name: int((~np.isnan(values)).sum()) for name, values in measured.items()}
+
+
+def _figures(measured: Mapping[str, Mapping[str, Measured]], config: EvaluationConfig, seed: int) -> dict[str, Figures]:
+    """`figures` of every system, and `differences` of the challenger to each other."""
+    keyed: Keyed = {
+        (system, kind, name): values
+        for kind, systems in measured.items()
+        for system, own in systems.items()
+        for name, values in own.items()
     }
+    gaps: Keyed = {
+        (system, kind, name): keyed[CHALLENGER, kind, name] - values
+        for (system, kind, name), values in keyed.items()
+        if system != CHALLENGER
+    }
+    return {"figures": _intervals(keyed, config, seed), "differences": _intervals(gaps, config, seed)}
 
 
-def _day(moment_ms: int) -> str:
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d")
+def _intervals(keyed: Keyed, config: EvaluationConfig, seed: int) -> Figures:
+    found: dict[str, dict[str, dict[str, Interval]]] = {}
+    judged = intervals(np.column_stack(list(keyed.values())), seed, config.draws)
+    for (system, kind, name), value in zip(keyed, judged, strict=True):
+        found.setdefault(system, {}).setdefault(kind, {})[name] = value
+    return found
+
+
+def _of_lists(figure: Any, systems: Mapping[str, Lists], holdout: Holdout) -> dict[str, float]:
+    return {system: figure(own.item_index, len(holdout.items)) for system, own in systems.items()}
+
+
+def _slices(
+    holdout: Holdout,
+    lists: Mapping[str, KindLists],
+    measured: Mapping[str, Mapping[str, Measured]],
+    config: EvaluationConfig,
+    seed: int,
+) -> Iterator[Slice]:
+    for kind in KINDS:
+        systems = lists[kind].systems
+        yield from slice_figures(holdout, kind, systems, measured[kind], CHALLENGER, config.slices, seed, config.draws)
+
+
+def _families(holdout: Holdout, lists: Mapping[str, KindLists], config: EvaluationConfig, seed: int) -> Figures:
+    keyed: Keyed = {}
+    for kind in KINDS:
+        for family, own in lists[kind].families.items():
+            found = holdout.measure(own, kind)
+            keyed |= {(family, kind, name): found[name] for name in FAMILY_METRICS}
+    return _intervals(keyed, config, seed)

@@ -31,10 +31,12 @@ FORMAT = 1
 class BundleFacts:
     """Where a bundle came from. `data_fingerprint` hashes the data it was trained on, `commit` and
     `code_version` name the code, `metrics` is the evidence it was promoted by (JSON-able), `training` counts rows,
-    `rehearsed_until_ms` is the end of the last label its rehearsal has seen (the holdout cut)."""
+    `rehearsed_until_ms` is the end of the last label its rehearsal has seen (the holdout cut), `trial_until_ms` that
+    of its trial (an earlier cut, from which later ones are judged)."""
 
     as_of_ms: int
     rehearsed_until_ms: int = 0
+    trial_until_ms: int = 0
     data_fingerprint: str = ""
     commit: str = ""
     code_version: str = ""
@@ -61,6 +63,7 @@ class Manifest:
     ranker: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]  # name → sha256, bytes
     format: int = FORMAT
+    trial_until_ms: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

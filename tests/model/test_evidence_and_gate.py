@@ -7,17 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from conftest import Shop
+from conftest import RANKER, Shop
 
 from recommender.errors import InputError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle
-from recommender.model.evaluation import CHALLENGER, CHAMPION, Evidence, evaluate
+from recommender.model.contest import Contest, StandIn, Trial, standing_in
+from recommender.model.evaluation import CHALLENGER, CHAMPION, EvaluationConfig, Evidence, evaluate
 from recommender.model.evidence_figure import evidence_figure
+from recommender.model.holdout import KPI_METRICS
 from recommender.model.metrics import Interval
 from recommender.model.promotion import GateConfig, gate
-from recommender.model.ranker import Ranker
+from recommender.model.ranker import Ranker, fit_ranker
+from recommender.model.slices import Slice
+from recommender.model.training_set import TrainingSet
+from recommender.objectives import KPIS, OBJECTIVES
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +31,25 @@ def evidence(shop: Shop, rehearsal: Ranker) -> Evidence:
     return evaluate(shop.holdout, shop.events, rehearsal, seed=1)
 
 
+KPI = "conversion ndcg@10"
+
+
 def with_difference(evidence: Evidence, system: str, low: float, high: float) -> Evidence:
     """The same evidence, had the paired difference to a system come out like this."""
-    value = {"repeat": {"ndcg@10": Interval((low + high) / 2, low, high)}}
+    value = {"repeat": {KPI: Interval((low + high) / 2, low, high)}}
     return replace(evidence, differences={**evidence.differences, system: value})
 
 
 def with_champion(evidence: Evidence, low: float, high: float) -> Evidence:
-    figures = {**evidence.figures, CHAMPION: {"repeat": {"ndcg@10": Interval(0.40, 0.38, 0.42)}}}
-    stated = replace(evidence, figures=figures, champion_state="compared", champion="Champion x stands for itself.")
-    return with_difference(stated, CHAMPION, low, high)
+    """The same evidence, had the champion (mean .40) been met on two past cuts with this difference."""
+    met = Contest(
+        cuts_ms=(1, 2),
+        users=60,
+        person_weeks={"repeat": {KPI: 90}},
+        champion={"repeat": {KPI: 0.40}},
+        differences={"repeat": {KPI: Interval((low + high) / 2, low, high)}},
+    )
+    return replace(evidence, contest=met, champion_state="compared", champion="Champion x stands for itself.")
 
 
 def test_popularity_is_measured_as_plain_loops_would(shop: Shop, evidence: Evidence) -> None:
@@ -55,7 +70,8 @@ def test_own_frequency_puts_the_own_history_first(evidence: Evidence) -> None:
     ours = evidence.figures["own frequency + popularity"]
     assert ours["repeat"]["ndcg@10"].mean > evidence.figures["popularity"]["repeat"]["ndcg@10"].mean
     # with the history taken out nothing but popularity is left
-    assert ours["novel"] == evidence.figures["popularity"]["novel"]
+    theirs = evidence.figures["popularity"]["novel"]
+    assert all(ours["novel"][name].mean == theirs[name].mean for name in theirs)
 
 
 def test_differences_are_paired_challenger_minus_system(evidence: Evidence) -> None:
@@ -86,6 +102,9 @@ def test_a_young_champion_is_represented_by_its_rehearsal(shop: Shop, rehearsal:
     assert "represented by its rehearsal" in found.champion
     # The same recipe on the same data: no difference for anybody.
     assert found.differences[CHAMPION]["repeat"]["ndcg@10"] == Interval(0.0, 0.0, 0.0)
+    assert found.contest is not None
+    assert found.contest.cuts_ms == (shop.holdout.as_of_ms,)
+    assert found.contest.person_weeks["repeat"]["ndcg@10"] == found.users["repeat"]
     assert gate(found, GateConfig(min_users=10)).promote
 
 
@@ -157,6 +176,69 @@ def test_too_few_users_is_a_refusal_with_the_numbers(evidence: Evidence) -> None
     verdict = gate(evidence, GateConfig(min_users=evidence.users["repeat"] + 1))
     assert not verdict.promote
     assert verdict.reasons[0].startswith(f"Not enough evidence: {evidence.users['repeat']} users came back")
+
+
+def test_a_champion_is_met_on_every_cut_that_neither_side_has_seen(
+    shop: Shop, training: TrainingSet, rehearsal: Ranker, bundle: Bundle
+) -> None:
+    until = shop.past[1].as_of_ms
+    past = training.take_groups(training.at_ms + 7 * DAY_MS <= until)
+    ours, theirs = fit_ranker(past, RANKER, seed=4), fit_ranker(past, RANKER, seed=3)
+    older = replace(bundle, trial=theirs, manifest=replace(bundle.manifest, trial_until_ms=until))
+    trial = Trial(StandIn(ours, until), [shop.past[1]])
+    found = evaluate(shop.holdout, shop.events, rehearsal, older, seed=1, trial=trial).contest
+    alone = evaluate(shop.holdout, shop.events, rehearsal, older, seed=1).contest
+    assert found is not None
+    assert alone is not None
+    assert found.cuts_ms == (until, shop.holdout.as_of_ms)
+    assert found.person_weeks["repeat"]["ndcg@10"] > alone.person_weeks["repeat"]["ndcg@10"]
+    # The rehearsals are equal, so the whole difference comes from the earlier cut: its mean, thinned by the later.
+    share = 1 - alone.person_weeks["repeat"]["ndcg@10"] / found.person_weeks["repeat"]["ndcg@10"]
+    early = evaluate(shop.past[1], shop.events, ours, replace(older, rehearsal=None), seed=1)
+    assert found.differences["repeat"]["ndcg@10"].mean == pytest.approx(
+        share * early.differences[CHAMPION]["repeat"]["ndcg@10"].mean
+    )
+
+
+def test_the_champion_is_represented_by_its_newest_ranker_that_is_no_fresher(bundle: Bundle, rehearsal: Ranker) -> None:
+    facts = replace(bundle.manifest, as_of_ms=300, rehearsed_until_ms=200, trial_until_ms=100)
+    champion = replace(bundle, trial=rehearsal, manifest=facts)
+    assert standing_in(champion, StandIn(rehearsal, 300)).until_ms == 300
+    assert standing_in(champion, StandIn(rehearsal, 299)).until_ms == 200
+    assert standing_in(champion, StandIn(rehearsal, 100)).until_ms == 100
+    assert standing_in(champion, StandIn(rehearsal, 99)) is None
+
+
+@pytest.mark.parametrize(("high", "promote"), [(-0.021, False), (-0.019, True)])
+def test_no_group_may_be_clearly_worse_off(evidence: Evidence, high: float, promote: bool) -> None:
+    hurt = Slice(
+        "country",
+        "Wales",
+        "repeat",
+        40,
+        {CHAMPION: {"ndcg@10": Interval(0.40, 0.3, 0.5)}},
+        {CHAMPION: {"ndcg@10": Interval(-0.1, -0.2, high)}},
+    )
+    verdict = gate(replace(with_champion(evidence, 0.0, 0.1), slices=(hurt,)), GateConfig(min_users=10, margin=0.05))
+    assert verdict.promote is promote
+    assert promote or verdict.reasons[0].startswith("Worse than the champion for country Wales")
+
+
+@pytest.mark.parametrize("kpi", KPIS)
+def test_the_declared_kpi_decides(shop: Shop, rehearsal: Ranker, kpi: str) -> None:
+    config = EvaluationConfig(objective=OBJECTIVES[kpi])
+    found = evaluate(shop.holdout, shop.events, rehearsal, config=config, seed=1)
+    verdict = gate(found, GateConfig(min_users=10))
+    assert f"challenger repeat {KPI_METRICS[kpi]}" in verdict.figures
+
+
+def test_where_the_kpi_has_too_few_people_every_positive_event_decides(shop: Shop, rehearsal: Ranker) -> None:
+    sold_nothing = shop.events.filter(pc.not_equal(shop.events["event_type"], "purchase"))
+    found = evaluate(shop.holdout, sold_nothing, rehearsal, seed=1)
+    assert found.counts["repeat"]["conversion ndcg@10"] == 0
+    verdict = gate(found, GateConfig(min_users=10))
+    assert "challenger repeat ndcg@10" in verdict.figures
+    assert not verdict.promote or any("every positive event" in reason for reason in verdict.reasons)
 
 
 def test_scores_that_are_not_numbers_are_refused(evidence: Evidence) -> None:

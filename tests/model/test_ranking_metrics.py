@@ -73,9 +73,22 @@ def test_ndcg_agrees_with_scikit_learn_over_a_whole_catalogue() -> None:
     assert ours == pytest.approx(ndcg_score(truth, scores, k=10))
 
 
-def test_coverage_counts_each_item_once() -> None:
-    assert metrics.coverage(np.array([4, 4, 7]), 10) == 2 / 10
-    assert metrics.coverage(np.array([], dtype=np.int64), 0) == 0.0
+def test_map_mrr_and_precision_worked_by_hand() -> None:
+    hits = np.array([[False, True, False, True, False]])
+    relevant = np.array([3])
+    assert metrics.average_precision(hits, relevant, 5) == pytest.approx([(1 / 2 + 2 / 4) / 3])
+    assert metrics.average_precision(hits, np.array([30]), 2) == pytest.approx([(1 / 2) / 2])
+    assert metrics.precision_at(hits, relevant, 4) == [2 / 4]
+    assert metrics.precision_at(hits, relevant, 10) == [2 / 10]  # a short list is not spared
+
+
+def test_graded_gains_worked_by_hand() -> None:
+    gains = np.array([[0.0, 7.0, 1.0]])  # grades 0, 3, 1; a third item of grade 2 was missed
+    ideal = 7 / log2(2) + 3 / log2(3) + 1 / log2(4)
+    assert metrics.graded_ndcg(gains, np.array([ideal]), 3) == pytest.approx([(7 / log2(3) + 1 / log2(4)) / ideal])
+    spent = np.array([[20.0, 0.0, 5.0]])
+    assert metrics.gain_share(spent, np.array([100.0]), 2) == [20 / 100]
+    assert np.isnan(metrics.gain_share(spent, np.array([0.0]), 2)).all()
 
 
 def test_hits_by_rank_places_entries_whatever_their_order() -> None:
@@ -99,6 +112,24 @@ def test_pairing_takes_out_what_every_system_finds_hard() -> None:
     paired, alone = metrics.paired_interval(ours, theirs, seed=1), metrics.mean_interval(ours, seed=1)
     assert paired.low > 0
     assert paired.high - paired.low < 0.1 * (alone.high - alone.low)
+
+
+def test_columns_share_their_draws_and_leave_out_who_has_no_value() -> None:
+    values = np.array([[1.0, 10.0], [2.0, np.nan], [6.0, 60.0]])
+    both = metrics.intervals(values, seed=3, draws=500)
+    assert [interval.mean for interval in both] == [(1 + 2 + 6) / 3, (10 + 60) / 2]
+    assert both[0] == metrics.mean_interval(values[:, 0], seed=3, draws=500)
+    assert (both[1].low, both[1].high) == (10.0, 60.0)
+
+
+def test_a_persons_weeks_are_drawn_together() -> None:
+    people = np.random.default_rng(3).normal(0.0, 1.0, 200)
+    weeks, owner = np.repeat(people, 4)[:, None], np.repeat(np.arange(200), 4)
+    once = metrics.mean_interval(people, seed=1, draws=2_000)
+    four = metrics.intervals(weeks, seed=1, draws=2_000, owner=owner)[0]
+    naive = metrics.intervals(weeks, seed=1, draws=2_000)[0]
+    assert four.high - four.low == pytest.approx(once.high - once.low)  # the same week four times is no more evidence
+    assert naive.high - naive.low == pytest.approx((once.high - once.low) / 2, rel=0.1)
 
 
 def test_no_users_no_interval() -> None:
