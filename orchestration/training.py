@@ -27,7 +27,7 @@ from recommender.model.profile import behaviour_profile
 from recommender.model.promotion import Verdict, gate
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
-from recommender.model.served_slates import served_slates
+from recommender.model.served_slates import served_examination, served_slates
 from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 from recommender.states import ItemTable, UserStates
@@ -92,7 +92,9 @@ def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
     tell(f"{len(cuts)} past cuts: " + ", ".join(f"{len(cut.users):,} users" for cut in inputs))
     slates = retrospective_slates(inputs, events, config, seed=ring.seed, progress=_telling(tell))
     decisions = read_mart(ring.workspace, "decisions")
-    served = served_slates(decisions, events, slates.names, config)
+    examination = served_examination(decisions, events, config.objective.attribution_days)
+    tell(f"positions of {len(decisions):,} served slates: {examination.sentence}")
+    served = served_slates(decisions, events, slates.names, config, examination)
     training = TrainingSet.concatenate([slates, served]) if len(served) else slates
     training.save(ring.workspace.training)
     return training
@@ -109,7 +111,7 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     holdout_ms = max(
         cut for cut in past_cuts_ms(space, ring.cut_interval_days * DAY_MS) if cut + horizon_ms <= as_of_ms
     )
-    rehearsed = training.take_groups(training.at_ms + horizon_ms <= holdout_ms)
+    rehearsed = training.until(holdout_ms)
     if not len(rehearsed):
         raise InputError(
             f"no training slate whose {ring.horizon_days} days had ended by the holdout cut.",

@@ -20,7 +20,7 @@ from recommender.errors import InputError
 from recommender.events import DAY_MS
 from recommender.model.features import assemble, feature_names
 from recommender.model.items import ItemMatrix
-from recommender.model.labels import Relevant, graded_pairs, relevant_items
+from recommender.model.labels import graded_pairs, relevant_items
 from recommender.model.training_set import GROUP_SCHEMA, Progress, TrainingConfig, TrainingSet
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import RetrieverConfig, fit_retriever
@@ -72,7 +72,7 @@ def _slates_of(
     candidates = retriever.retrieve_batch(batch)
     labels = relevant.labels(candidates.user_row, candidates.item_index)
     rows = _sample(candidates, labels, config.negatives, np.random.default_rng((seed, cut.as_of_ms)))
-    return _training_rows(cut, batch, candidates.keep(rows), labels[rows], relevant)
+    return _training_rows(cut, batch, candidates.keep(rows), labels[rows], end)
 
 
 def _sample(
@@ -94,7 +94,7 @@ def _sample(
 
 
 def _training_rows(
-    cut: CutInputs, batch: UserBatch, candidates: Candidates, labels: npt.NDArray[np.float32], relevant: Relevant
+    cut: CutInputs, batch: UserBatch, candidates: Candidates, labels: npt.NDArray[np.float32], end_ms: int
 ) -> TrainingSet:
     sizes = np.diff(candidates.offsets)
     filled = np.flatnonzero(sizes)
@@ -103,6 +103,7 @@ def _training_rows(
         {
             "kind": pa.array(["retrospective"] * n_groups, pa.string()),
             "at_ms": np.full(n_groups, cut.as_of_ms),
+            "labelled_until_ms": np.full(n_groups, end_ms),
             "decision_id": pa.array([""] * n_groups, pa.string()),
             "user_id": batch.users.texts("user_id").take(pa.array(filled)),
             "weight": np.ones(n_groups),
@@ -112,5 +113,5 @@ def _training_rows(
     )
     features = assemble(batch, ItemMatrix.of(cut.items), candidates)
     items = cut.items.item_ids.take(pa.array(candidates.item_index))
-    shown = (np.zeros(n_rows, dtype=np.int64), np.full(n_rows, np.nan))
+    shown = (np.zeros(n_rows, dtype=np.int64), np.full(n_rows, np.nan), np.ones(n_rows))
     return TrainingSet(feature_names(candidates.generators), features, labels, items, *shown, groups)

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recommender.errors import InputError, IntegrityError
-from recommender.events import DAY_MS
 from recommender.model.features import feature_version
 from recommender.objectives import DEFAULT_OBJECTIVE, Objective
 from recommender.workspace import replace_folder
@@ -29,6 +28,7 @@ GROUP_SCHEMA = pa.schema(
     [
         ("kind", pa.string()),  # "retrospective" or "served"
         ("at_ms", pa.int64()),  # the cut, or when it was decided
+        ("labelled_until_ms", pa.int64()),  # end of the time whose events its labels were read from
         ("decision_id", pa.string()),  # "" for a retrospective slate
         ("user_id", pa.string()),
         ("weight", pa.float64()),
@@ -54,7 +54,8 @@ class TrainingSet:
     """Rows grouped by slate: `groups` (GROUP_SCHEMA) has one row a slate, in the order of the rows.
 
     `features` float32 (n, n_features); `label` float32 (n), a grade; `item_id` (n); `position` int64,
-    1-based, 0 where nothing was shown; `propensity` float64, nan where nothing was shown.
+    1-based, 0 where nothing was shown; `propensity` float64, nan where nothing was shown; `examination`
+    float64, how likely the row's position is to be looked at, 1 where that is not known to matter.
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class TrainingSet:
     item_id: pa.Array
     position: npt.NDArray[np.int64]
     propensity: npt.NDArray[np.float64]
+    examination: npt.NDArray[np.float64]
     groups: pa.Table
 
     def __len__(self) -> int:
@@ -92,12 +94,13 @@ class TrainingSet:
             self.item_id.take(pa.array(rows)),
             self.position[rows],
             self.propensity[rows],
+            self.examination[rows],
             self.groups.filter(pa.array(wanted)),
         )
 
-    def until(self, end_ms: int, horizon_days: float) -> TrainingSet:
-        """Only slates whose whole horizon had passed by `end_ms`: what a ranker could have learnt from then."""
-        return self.take_groups(self.at_ms + round(horizon_days * DAY_MS) <= end_ms)
+    def until(self, end_ms: int) -> TrainingSet:
+        """Only slates whose labels were complete by `end_ms`: what a ranker could have learnt from then."""
+        return self.take_groups(self.groups["labelled_until_ms"].to_numpy() <= end_ms)
 
     @classmethod
     def concatenate(cls, parts: Sequence[TrainingSet]) -> TrainingSet:
@@ -115,6 +118,7 @@ class TrainingSet:
             pa.chunked_array([part.item_id for part in parts]).combine_chunks(),
             np.concatenate([part.position for part in parts]),
             np.concatenate([part.propensity for part in parts]),
+            np.concatenate([part.examination for part in parts]),
             pa.concat_tables([part.groups for part in parts]).combine_chunks(),
         )
 
@@ -127,11 +131,19 @@ class TrainingSet:
             "retrospective_slates": kinds.count("retrospective"),
             "served_slates": kinds.count("served"),
             "positive_rows": int((self.label > 0).sum()),
+            "examination_by_position": self._curve(),
             "users": len(pc.unique(self.groups["user_id"])),
             "cuts": len(set(self.at_ms[np.asarray(kinds) == "retrospective"].tolist())),
             "features": len(self.names),
             "feature_version": feature_version(self.names),
         }
+
+    def _curve(self) -> list[float]:
+        """Examination of positions 1, 2 …; empty where none is corrected."""
+        if not (self.examination < 1).any():
+            return []
+        _, first = np.unique(self.position[self.position > 0], return_index=True)
+        return [round(float(value), 4) for value in self.examination[self.position > 0][first]]
 
     def save(self, folder: Path) -> None:
         """rows.parquet, groups.parquet and manifest.json, put in place in one move."""
@@ -140,6 +152,7 @@ class TrainingSet:
         aside.mkdir(parents=True)
         columns = {name: self.features[:, place] for place, name in enumerate(self.names)}
         own = {"item_id": self.item_id, "label": self.label, "position": self.position, "propensity": self.propensity}
+        own["examination"] = self.examination
         pq.write_table(pa.table({"group": self.group, **own, **columns}), aside / "rows.parquet", compression="lz4")
         pq.write_table(self.groups, aside / "groups.parquet")
         manifest = json.dumps({"names": list(self.names), **self.summary()}, indent=1)
@@ -160,8 +173,10 @@ class TrainingSet:
         features = np.empty((rows.num_rows, len(names)), dtype=np.float32)
         for place, name in enumerate(names):
             features[:, place] = rows[name].to_numpy()
-        own = (rows["label"].to_numpy(), rows["item_id"].combine_chunks(), rows["position"].to_numpy())
-        return cls(names, features, *own, rows["propensity"].to_numpy(), groups.combine_chunks())
+        label, item_id = rows["label"].to_numpy(), rows["item_id"].combine_chunks()
+        position, propensity = rows["position"].to_numpy(), rows["propensity"].to_numpy()
+        examination = rows["examination"].to_numpy()
+        return cls(names, features, label, item_id, position, propensity, examination, groups.combine_chunks())
 
 
 def _broken(folder: Path, problem: str) -> IntegrityError:

@@ -46,7 +46,7 @@ def training(shop: Shop) -> TrainingSet:
 
 @pytest.fixture(scope="session")
 def rehearsal(shop: Shop, training: TrainingSet) -> Ranker:
-    return fit_ranker(training.until(shop.holdout.as_of_ms, 7.0), RANKER, seed=3)
+    return fit_ranker(training.until(shop.holdout.as_of_ms), RANKER, seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def test_what_follows_a_cut_moves_labels_but_never_features() -> None:
 
 
 def test_until_keeps_only_slates_whose_horizon_had_passed(shop: Shop, training: TrainingSet) -> None:
-    early = training.until(shop.past[1].as_of_ms, 7.0)
+    early = training.until(shop.past[1].as_of_ms)
     assert set(early.at_ms) == {shop.past[0].as_of_ms}
     assert len(early) == early.sizes.sum()
 
