@@ -125,6 +125,7 @@ DECISION_SCHEMA = pa.schema(
         ("candidate_scores", pa.list_(pa.float32())),
         ("candidate_sources", pa.list_(pa.string())),
         ("verdicts", pa.string()),  # JSON text: rule → number of candidates it removed
+        ("trace", pa.string()),  # JSON text: the way of every candidate, see recommender/decision/trace.py
         ("policy", pa.string()),
         ("variant", pa.string()),
         ("seed", pa.int64()),

@@ -1,41 +1,35 @@
-"""From a request to a recorded slate: state, candidates and scores, rules, policy, record. Nothing is fetched here."""
+"""From a request to a recorded slate: state, pool, plan, draw, record. Each step lives in a module of its own."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recommender.attributes import attributes_of
+from recommender.conditions import require_known
+from recommender.decision.arrangement import arrange
 from recommender.decision.placements import PLACEMENTS, Placement
 from recommender.decision.policy import SlatePolicy, seed_of
+from recommender.decision.pool import POPULAR, Ask, Pool, personal_pool, popular_pool
 from recommender.decision.protocols import Scored, Scorer
 from recommender.decision.record import Decision, feature_bytes
 from recommender.decision.request import DecisionRequest
-from recommender.decision.rules import Rules, bought_items
-from recommender.errors import IntegrityError
+from recommender.decision.rules import bought_items
+from recommender.decision.slots import fill
+from recommender.decision.trace import trace_of
 from recommender.events import Interaction
-from recommender.states import USER_STATE_SCHEMA, Contexts, ItemTable, UserStates, empty_state, merge_live
+from recommender.retrieval.knowledge import reason
+from recommender.states import USER_STATE_SCHEMA, ItemTable, UserStates, empty_state, merge_live
 
 __all__ = ["Decision", "DecisionRequest", "decide", "state_of"]
 
-TOP_UP = 100  # popular items that are scored too when the rules leave fewer than k of the retrieved ones
-POPULAR = "popular"
-
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """What was scored, which of it may be shown, and what the rules removed."""
-
-    scored: Scored
-    allowed: npt.NDArray[np.bool_]
-    verdicts: Mapping[str, int]
 
 
 def decide(
@@ -53,35 +47,37 @@ def decide(
 
     `state_row` is the stored user state (None for somebody unknown), `live_events` what the journal
     recorded since, up to row `journal_seq`. `is_degraded` says that the caller already had to do
-    without something, such as the feature store. Fewer than k items come back only when the rules
-    leave no more in the whole catalogue, or among the request's own candidates.
+    without something, such as the feature store. Fewer than k items come back only when rules and caps
+    leave no more in the whole catalogue, or among the request's own candidates. Raises RequestError for
+    a filter or a need by an attribute that the catalogue does not have.
     """
     placement = placements[request.placement]
-    rules, as_of_ms = _rules(request, placement, ()), None
+    _require_known(request, scorer.items)
+    bought: Sequence[str] = ()
+    as_of_ms, tier = None, "cold" if state_row is None else "full"
     try:
         state = state_of(request.subject, state_row, live_events)
         user, as_of_ms = UserStates.from_rows([state]), state["as_of_ms"] or None
-        rules = _rules(request, placement, bought_items(state))
-        pool = _personal_pool(request, user, rules, scorer)
-        policy, tier = placement.policy, "cold" if state_row is None else "full"
+        bought = bought_items(state)
+        ask = Ask.of(request, placement, bought, scorer.items)
+        pool = personal_pool(ask, user, scorer)
+        slate = _slate(ask, pool, scorer)
     except Exception:
         # Degrade, never fail: whatever the model's side raises, the popular tier answers, and the log says why.
         _LOG.exception("decision %s falls back to the popular tier", request.decision_id)
-        pool = _popular_pool(request, rules, scorer)
-        policy, tier, is_degraded = SlatePolicy(), POPULAR, True
-    seed = seed_of(request.decision_id)
-    rows = np.flatnonzero(pool.allowed)
-    choice = policy.choose(pool.scored.scores[rows], request.k, seed)
+        # Filters, pins and caps hold; what needs content, boosts or chance is left out.
+        calm = replace(placement, rank_by="model", boosts=(), freshness=None, policy=SlatePolicy())
+        calm = replace(calm, diversity=replace(calm.diversity, weight=0.0))
+        ask = Ask.of(request, calm, bought, scorer.items)
+        pool, tier, is_degraded = popular_pool(ask, scorer), POPULAR, True
+        slate = _slate(ask, pool, scorer)
     return Decision(
         request=request,
         state_as_of_ms=as_of_ms,
         journal_seq=journal_seq,
-        **_slate_columns(pool.scored, rows[choice.rows], scorer.items),
-        slate_propensities=choice.propensities.tolist(),
-        verdicts=pool.verdicts,
-        policy=policy.name,
+        **slate,
+        policy=ask.placement.policy.name,
         variant=variant,
-        seed=seed,
         model_version=scorer.version,
         feature_version=scorer.feature_version,
         tier=tier,
@@ -99,97 +95,67 @@ def state_of(subject: str, state_row: Mapping[str, Any] | None, live_events: Seq
     return merge_live(state, live_events) if live_events else state
 
 
-def _slate_columns(scored: Scored, slate: npt.NDArray[np.int64], items: ItemTable) -> dict[str, Any]:
+def _require_known(request: DecisionRequest, items: ItemTable) -> None:
+    """The request's attributes must exist; the operator's are looked at by `nextbest placements check`."""
+    parts = request.filter.condition.parts
+    if parts:
+        require_known(parts, attributes_of(items))
+    if request.needs is not None:
+        require_known(request.needs.conditions, attributes_of(items), "needs")
+
+
+def _slate(ask: Ask, pool: Pool, scorer: Scorer) -> dict[str, Any]:
+    """Plan, draw and describe: the columns of the record that depend on the pool."""
+    request, items, index = ask.request, scorer.items, pool.scored.item_index
+    arrangement = arrange(
+        ask.placement,
+        request.k,
+        request.decided_ms,
+        items,
+        index,
+        pool.scores,
+        pool.allowed,
+        ties=pool.ties,
+        wishes=pool.wishes,
+        similarity=scorer.similarity if ask.placement.diversity.weight > 0 else None,
+    )
+    seed = seed_of(request.decision_id)
+    choice = fill(arrangement.plan, ask.placement.policy, seed)
+    needs, reasons = _needs_met(ask, items, index[choice.rows])
+    return {
+        **_slate_columns(pool.scored, pool.scores, choice.rows, items),
+        "slate_propensities": choice.propensities.tolist(),
+        "slate_reasons": reasons,
+        "verdicts": pool.verdicts.counts(),
+        "trace": trace_of(ask.placement, pool.verdicts, arrangement, choice, needs),
+        "seed": seed,
+    }
+
+
+def _needs_met(
+    ask: Ask, items: ItemTable, shown: npt.NDArray[np.int64]
+) -> tuple[dict[str, Any] | None, list[str] | None]:
+    """Which needs each shown item meets, for the trace, and the same in a sentence for the answer."""
+    needs = ask.request.needs
+    if needs is None:
+        return None, None
+    met = needs.met(attributes_of(items), shown)
+    entry = {"words": list(needs.words), "met": met, "given_up": list(ask.given_up)}
+    return entry, [reason(needs.words, mask, ask.given_up) for mask in met]
+
+
+def _slate_columns(
+    scored: Scored, scores: npt.NDArray[np.float32], slate: npt.NDArray[np.int64], items: ItemTable
+) -> dict[str, Any]:
     """The record's `slate_*` and `candidate_*` columns; `slate` holds rows of `scored`, first shown first."""
     item_ids, titles = items.item_ids.take(pa.array(scored.item_index)).to_pylist(), items.table["title"]
     return {
         "slate_item_ids": [item_ids[row] for row in slate],
         "slate_titles": [titles[row].as_py() for row in scored.item_index[slate].tolist()],
-        "slate_scores": scored.scores[slate].tolist(),
+        "slate_scores": scores[slate].tolist(),
         "slate_sources": [scored.source[row] for row in slate],
         "slate_features": feature_bytes(scored.features[slate]),
         "candidate_item_ids": item_ids,
-        "candidate_scores": scored.scores.tolist(),
+        "candidate_scores": scores.tolist(),
         "candidate_sources": list(scored.source),
     }
-
-
-def _rules(request: DecisionRequest, placement: Placement, bought: Sequence[str]) -> Rules:
-    return Rules(
-        excluded=request.exclude,
-        context_items=request.context_items if placement.hides_context else (),
-        bought=bought,
-        bought_mode=placement.bought,
-        filter=request.filter,
-    )
-
-
-def _personal_pool(request: DecisionRequest, user: UserStates, rules: Rules, scorer: Scorer) -> _Pool:
-    """Retrieved (or given) candidates scored for the person, topped up with popular items where rules left too few."""
-    contexts, items = request.contexts(), scorer.items
-    given = request.candidates if rules.bought_mode != "only" or request.candidates is not None else rules.bought
-    index = None if given is None else _known(items, given)
-    scored = _scored(scorer, user, contexts, index, rules.wants_novel)
-    allowed, verdicts = rules.allowed(items, scored.item_index)
-    if given is not None or int(allowed.sum()) >= request.k:
-        return _Pool(scored, allowed, verdicts)
-    popular = _popular_pool(request, rules, scorer, known=scored.item_index)
-    extra = popular.scored.item_index[popular.allowed][:TOP_UP]
-    more = _scored(scorer, user, contexts, extra)
-    return _Pool(
-        _joined(scored, replace(more, source=[POPULAR] * len(extra))),
-        np.concatenate([allowed, np.ones(len(extra), dtype=bool)]),
-        verdicts,
-    )
-
-
-def _popular_pool(
-    request: DecisionRequest, rules: Rules, scorer: Scorer, known: npt.NDArray[np.int64] | None = None
-) -> _Pool:
-    """Popular items that the rules allow and that are not `known` yet, of a few hundred or else of all items."""
-    items = scorer.items
-    everything = len(items)
-    for n in (min(4 * TOP_UP, everything), everything):
-        scored = scorer.popular(n)
-        allowed, verdicts = rules.allowed(items, scored.item_index)
-        if request.candidates is not None:
-            allowed &= np.isin(scored.item_index, _known(items, request.candidates))
-        if known is not None:
-            allowed &= ~np.isin(scored.item_index, known)
-        if int(allowed.sum()) >= request.k or n == everything:
-            break
-    found = len(scored.item_index)
-    bare = replace(scored, features=np.zeros((found, 0), np.float32), source=[POPULAR] * found)
-    return _Pool(bare, allowed, verdicts)
-
-
-def _scored(
-    scorer: Scorer, user: UserStates, contexts: Contexts, index: npt.NDArray[np.int64] | None, novel: bool = False
-) -> Scored:
-    if index is not None and not len(index):
-        return Scored(index, np.zeros(0, np.float32), np.zeros((0, 0), np.float32), [])
-    scored = scorer.score(user, contexts, index, novel)
-    if not np.isfinite(scored.scores).all():
-        raise IntegrityError(
-            f"scores of model {scorer.version} that are not finite.",
-            "finite numbers.",
-            "Roll back to the last good model.",
-        )
-    return scored
-
-
-def _joined(first: Scored, second: Scored) -> Scored:
-    if not len(first.item_index) or not len(second.item_index):
-        return first if len(first.item_index) else second
-    return Scored(
-        np.concatenate([first.item_index, second.item_index]),
-        np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.features, second.features]),
-        [*first.source, *second.source],
-    )
-
-
-def _known(items: ItemTable, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Item index of the ids that exist, each once, in their order."""
-    index = items.positions(list(dict.fromkeys(item_ids)))
-    return index[index >= 0]

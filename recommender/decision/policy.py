@@ -1,4 +1,4 @@
-"""Slate policies with exact propensities: from scores to an ordered choice. No rule is applied here."""
+"""How much a slate explores, with exact propensities, one place at a time. No rule is applied here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Choice", "SlatePolicy", "epsilon_slots", "greedy", "seed_of"]
+__all__ = ["Choice", "SlatePolicy", "draw_place", "seed_of"]
 
 DEFAULT_POOL = 50
 
@@ -19,15 +19,19 @@ class Choice:
 
     `rows` int64 (k): which candidate; `propensities` float64 (k): probability with which the policy
     chose it at its position, given the positions before. Their product is the slate's propensity.
+    `ways` names, a letter a place, how it was filled (see `slots`).
     """
 
     rows: npt.NDArray[np.int64]
     propensities: npt.NDArray[np.float64]
+    ways: str = ""
 
 
 @dataclass(frozen=True)
 class SlatePolicy:
-    """Which policy a placement uses: `exploration` is ε of `epsilon_slots`, 0 means greedy."""
+    """`exploration`: the share of places that show something else than planned; it is tried among the plan's
+    first `pool`. 0 means greedy.
+    """
 
     exploration: float = 0.0
     pool: int = DEFAULT_POOL
@@ -35,13 +39,18 @@ class SlatePolicy:
     @property
     def name(self) -> str:
         """Name with every parameter: what the record keeps, enough to recompute propensities."""
-        return f"epsilon_slots({self.exploration:g},{self.pool})" if self.exploration else "greedy"
+        return f"explore_slots({self.exploration:g},{self.pool})" if self.exploration else "greedy"
 
-    def choose(self, scores: npt.NDArray[np.float32], k: int, seed: int) -> Choice:
-        """At most k of the scored candidates; the same seed chooses the same."""
-        if not self.exploration:
-            return greedy(scores, k)
-        return epsilon_slots(scores, k, self.exploration, np.random.default_rng(seed), self.pool)
+    @classmethod
+    def named(cls, name: str) -> SlatePolicy:
+        """The policy of a record; ValueError for a name that is not one of these."""
+        if name == "greedy":
+            return cls()
+        kind, _, rest = name.partition("(")
+        share, _, pool = rest.rstrip(")").partition(",")
+        if kind != "explore_slots":
+            raise ValueError(f"no policy of slates is called {name!r}")
+        return cls(float(share), int(pool))
 
 
 def seed_of(decision_id: str) -> int:
@@ -50,33 +59,15 @@ def seed_of(decision_id: str) -> int:
     return int.from_bytes(digest, "little") & (2**63 - 1)
 
 
-def greedy(scores: npt.NDArray[np.float32], k: int) -> Choice:
-    """The k best, each with propensity 1; of equal scores the earlier candidate goes first."""
-    rows = np.argsort(-scores, kind="stable")[:k]
-    return Choice(rows, np.ones(len(rows)))
+def draw_place(m: int, share: float, first: float, second: float) -> tuple[int, float]:
+    """One of m ≥ 1 ordered choices, by two uniform numbers in [0, 1): its place and the probability of that place.
 
-
-def epsilon_slots(
-    scores: npt.NDArray[np.float32], k: int, epsilon: float, rng: np.random.Generator, pool: int = DEFAULT_POOL
-) -> Choice:
-    """At each position the best remaining with probability 1 − ε, else one of the pool's remaining, uniformly.
-
-    The pool is the `pool` best by score. With m of them left, the propensity of a choice is
-    (1 − ε)·[it is the best remaining] + ε/m; once the pool is empty the best remaining is certain.
+    Place 0, as planned, has probability 1 − s, each other s / (m − 1), where s is the share, at most
+    (m − 1)/m: then all are equally likely. So the expected share of other places is the one asked for.
     """
-    order = np.argsort(-scores, kind="stable")
-    k = min(k, len(order))
-    draws = rng.random((2, k)).tolist()
-    remaining = list(range(min(pool, len(order))))  # ranks still in the pool, best first
-    ranks, propensities = [], []
-    for position in range(k):
-        m = len(remaining)
-        if not m:
-            ranks.append(position)  # k > pool: everything better was shown, so the next rank is the position
-            propensities.append(1.0)
-            continue
-        explores = draws[0][position] < epsilon
-        place = min(int(draws[1][position] * m), m - 1) if explores else 0
-        ranks.append(remaining.pop(place))
-        propensities.append((1.0 - epsilon) * (place == 0) + epsilon / m)
-    return Choice(order[ranks], np.array(propensities))
+    if m == 1 or not share:
+        return 0, 1.0
+    others = min(share, (m - 1) / m)
+    if first >= others:
+        return 0, 1.0 - others
+    return 1 + min(int(second * (m - 1)), m - 2), others / (m - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,17 +21,28 @@ class Scorer(Protocol):
     feature_version: str
     items: ItemTable
 
+    @property
+    def generators(self) -> Sequence[str]:
+        """Names of those that propose candidates."""
+        ...
+
     def score(
         self,
         user: UserStates,
         context: Contexts,
         item_index: npt.NDArray[np.int64] | None = None,
         novel: bool = False,
+        generators: Sequence[str] | None = None,
     ) -> Scored:
         """Retrieve (or take `item_index` as the candidates), assemble and score for a batch of one user.
 
         `novel`: leave the person's own history out of the retrieval, so that its place goes to others.
+        `generators`: only these propose; all of them still give features.
         """
+        ...
+
+    def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """How alike items are in content: float32 (n, n) from 0 to 1, 1 on the diagonal."""
         ...
 
     def popular(self, n: int) -> Scored:

@@ -19,6 +19,7 @@ __all__ = ["Decision", "feature_bytes"]
 class Decision:
     """One answered request. `slate_*` run by rank, `candidate_*` cover everything scored and allowed or not.
 
+    `slate_reasons` answer explicit needs; None where there were none. `trace`: see `decision.trace`.
     `tier`: "full", "cold" (nothing stored about the person) or "popular" (the scorer failed).
     """
 
@@ -34,7 +35,9 @@ class Decision:
     candidate_item_ids: Sequence[str]
     candidate_scores: Sequence[float]
     candidate_sources: Sequence[str]
+    slate_reasons: Sequence[str] | None
     verdicts: Mapping[str, int]
+    trace: Mapping[str, Any]
     policy: str
     variant: str
     seed: int
@@ -65,6 +68,7 @@ class Decision:
             "candidate_scores": self.candidate_scores,
             "candidate_sources": self.candidate_sources,
             "verdicts": json.dumps(self.verdicts, separators=(",", ":")),
+            "trace": json.dumps(self.trace, separators=(",", ":")),
             "policy": self.policy,
             "variant": self.variant,
             "seed": self.seed,
@@ -76,19 +80,20 @@ class Decision:
 
     def answer(self) -> dict[str, Any]:
         """The body of the HTTP answer."""
-        columns = (
-            self.slate_item_ids,
-            self.slate_scores,
-            self.slate_sources,
-            self.slate_propensities,
-            self.slate_titles,
-        )
-        names = ("item_id", "score", "source", "propensity", "title")
-        rows = zip(*columns, strict=True)
+        columns: dict[str, Sequence[Any]] = {
+            "item_id": self.slate_item_ids,
+            "score": self.slate_scores,
+            "source": self.slate_sources,
+            "propensity": self.slate_propensities,
+            "title": self.slate_titles,
+        }
+        if self.slate_reasons is not None:
+            columns["reason"] = self.slate_reasons
+        rows = zip(*columns.values(), strict=True)
         return {
             "decision_id": self.request.decision_id,
             "placement": self.request.placement,
-            "items": [{"rank": rank, **dict(zip(names, row, strict=True))} for rank, row in enumerate(rows, 1)],
+            "items": [{"rank": rank, **dict(zip(columns, row, strict=True))} for rank, row in enumerate(rows, 1)],
             "model_version": self.model_version,
             "policy": self.policy,
             "variant": self.variant,

@@ -1,19 +1,25 @@
-"""Recomputing a recorded decision: same state, same moment, same bytes. Nothing is chosen again here."""
+"""Recomputing a recorded decision: same state, same moment, same plan, same bytes. Nothing is recorded here."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from recommender.decision.pipeline import POPULAR, state_of
+from recommender.attributes import attributes_of
+from recommender.decision.pipeline import state_of
+from recommender.decision.policy import SlatePolicy
+from recommender.decision.pool import POPULAR, strategy_scores
 from recommender.decision.protocols import Scored, Scorer
 from recommender.decision.record import feature_bytes
+from recommender.decision.slots import fill
+from recommender.decision.trace import plan_of
 from recommender.events import Interaction
+from recommender.retrieval.knowledge import Needs
 from recommender.states import Contexts, UserStates
 
 __all__ = ["Replay", "replay"]
@@ -25,10 +31,11 @@ class Replay:
 
     features_are_equal: bool
     scores_are_equal: bool
+    choice_is_equal: bool = True  # drawn again from the recorded plan: the same items with the same propensities
 
     @property
     def is_equal(self) -> bool:
-        return self.features_are_equal and self.scores_are_equal
+        return self.features_are_equal and self.scores_are_equal and self.choice_is_equal
 
 
 def replay(
@@ -37,7 +44,7 @@ def replay(
     live_events: Sequence[Interaction],
     scorer: Scorer,
 ) -> Replay:
-    """Compute a recorded slate again from what the decision was given, and compare features and scores.
+    """Compute a recorded slate again from what the decision was given; compare features, scores and the draw.
 
     `record_row` has the columns of DECISION_SCHEMA (times as datetime or milliseconds); `state_row`
     and `live_events` are those of the decision: the state stored at `state_as_of`, the person's
@@ -45,19 +52,42 @@ def replay(
     """
     index = scorer.items.positions(list(record_row["slate_item_ids"]))
     if (index < 0).any() or record_row["model_version"] != scorer.version:
-        return Replay(False, False)
+        return Replay(False, False, False)
+    trace = json.loads(record_row["trace"] or "{}")
+    is_drawn = not trace or _draws_the_same(record_row, trace, scorer)
     if record_row["tier"] == POPULAR:
         again, features = scorer.popular(len(scorer.items)), b""
     elif not len(index):
-        return Replay(record_row["slate_features"] == b"", True)
+        return Replay(record_row["slate_features"] == b"", True, is_drawn)
     else:
         subject = record_row["user_id"] or record_row["anonymous_id"]
         user = UserStates.from_rows([state_of(subject, state_row, live_events)])
         again = scorer.score(user, _contexts(record_row), index)
         features = feature_bytes(again.features[_rows(again, index)])
+        again = replace(again, scores=_ranking_scores(record_row, trace, again, scorer))
     scores = again.scores[_rows(again, index)]
     logged = np.asarray(record_row["slate_scores"], dtype=np.float32)
-    return Replay(features == record_row["slate_features"], scores.tobytes() == logged.tobytes())
+    return Replay(features == record_row["slate_features"], scores.tobytes() == logged.tobytes(), is_drawn)
+
+
+def _ranking_scores(
+    record_row: Mapping[str, Any], trace: Mapping[str, Any], again: Scored, scorer: Scorer
+) -> np.typing.NDArray[np.float32]:
+    """What the placement ranked by at the time."""
+    body = json.loads(record_row["filter"]).get("needs")
+    needs, names = None if body is None else Needs.parse(body), trace.get("generators")
+    strategy = trace.get("rank_by", "model")
+    return strategy_scores(again, strategy, None if names is None else tuple(names), needs, scorer.items)
+
+
+def _draws_the_same(record_row: Mapping[str, Any], trace: Mapping[str, Any], scorer: Scorer) -> bool:
+    candidates = list(record_row["candidate_item_ids"])
+    index, attributes = scorer.items.positions(candidates), attributes_of(scorer.items)
+    plan = plan_of(trace, {name: attributes.codes(name)[index] for name in trace.get("caps", ())})
+    choice = fill(plan, SlatePolicy.named(record_row["policy"]), record_row["seed"])
+    drawn = [candidates[row] for row in choice.rows.tolist()]
+    is_same_slate = drawn == list(record_row["slate_item_ids"]) and choice.ways == trace["ways"]
+    return is_same_slate and choice.propensities.tolist() == list(record_row["slate_propensities"])
 
 
 def _rows(scored: Scored, index: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.int64]:

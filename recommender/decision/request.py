@@ -12,6 +12,7 @@ import numpy as np
 from recommender.decision.placements import PLACEMENTS, Placement
 from recommender.decision.rules import Filter
 from recommender.errors import RequestError
+from recommender.retrieval.knowledge import Needs
 from recommender.states import Contexts
 
 __all__ = ["DecisionRequest"]
@@ -19,7 +20,7 @@ __all__ = ["DecisionRequest"]
 MAX_ID_LENGTH = 512
 MAX_CONTEXT_LENGTH = 10_000  # characters of JSON: it is stored with every decision
 LIST_LIMITS = {"context_items": 100, "candidates": 1_000, "exclude": 10_000}
-FIELDS = ("user_id", "anonymous_id", "placement", "k", *LIST_LIMITS, "filter", "context")
+FIELDS = ("user_id", "anonymous_id", "placement", "k", *LIST_LIMITS, "filter", "needs", "context")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class DecisionRequest:
     """One checked request: who, where, how many, under which conditions, and when.
 
     `candidates` None means that retrieval proposes them. `context` holds what the caller says of the
-    moment (`device` and `channel` reach the model); `filter_body` is the filter as it was sent.
+    moment (`device` and `channel` reach the model); `filter_body` and `needs_body` are as they were sent.
     """
 
     decision_id: str
@@ -41,6 +42,8 @@ class DecisionRequest:
     exclude: tuple[str, ...] = ()
     filter: Filter = field(default_factory=Filter)
     filter_body: Mapping[str, Any] = field(default_factory=dict)
+    needs: Needs | None = None
+    needs_body: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -60,6 +63,8 @@ class DecisionRequest:
         placement = _placement(body.get("placement", "home"), placements)
         lists = {name: _ids(body, name, limit) for name, limit in LIST_LIMITS.items()}
         filter_body = {} if body.get("filter") is None else body["filter"]
+        needs_body = body.get("needs")
+        _require(body, placement)
         return cls(
             decision_id=decision_id,
             decided_ms=decided_ms,
@@ -72,6 +77,8 @@ class DecisionRequest:
             exclude=lists["exclude"] or (),
             filter=Filter.parse(filter_body),
             filter_body=filter_body,
+            needs=None if needs_body is None else Needs.parse(needs_body),
+            needs_body=needs_body or {},
             context=_context(body.get("context")),
         )
 
@@ -93,8 +100,9 @@ class DecisionRequest:
         return _text({**self.context, **items})
 
     def filter_text(self) -> str:
-        """The record's `filter`: the filter as sent, and the excluded items."""
-        return _text({**self.filter_body, **({"exclude": list(self.exclude)} if self.exclude else {})})
+        """The record's `filter`: the filter as sent, the excluded items and the needs."""
+        exclude = {"exclude": list(self.exclude)} if self.exclude else {}
+        return _text({**self.filter_body, **exclude, **({"needs": self.needs_body} if self.needs_body else {})})
 
 
 def _text(value: Mapping[str, Any]) -> str:
@@ -134,6 +142,16 @@ def _placement(name: object, placements: Mapping[str, Placement]) -> Placement:
     if found is None:
         raise _refused(f"placement = {name!r:.80}", f"one of {', '.join(placements)}", "Name a known placement.")
     return found
+
+
+def _require(body: Mapping[str, Any], placement: Placement) -> None:
+    for name in placement.requires:
+        if body.get(name) is None:
+            raise _refused(
+                f"no {name} in a request to the placement {placement.name}",
+                f"{name}",
+                f"Send {name}, or ask elsewhere.",
+            )
 
 
 def _k(value: object, placement: Placement) -> int:

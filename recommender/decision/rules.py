@@ -1,101 +1,113 @@
-"""Hard filters: which candidates must not be shown, counted by reason. Scores play no part here."""
+"""Hard filters: which candidates must not be shown, and by which rule each went. Scores play no part here."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from recommender.attributes import attributes_of
+from recommender.conditions import AllOf, AnyOf, Between, Condition, Not, OneOf, parse_condition
 from recommender.errors import RequestError
 from recommender.states import ItemTable
 
-__all__ = ["Filter", "Rules", "bought_items"]
+__all__ = ["Filter", "Rules", "Verdicts", "bought_items"]
 
-TEXT_ATTRIBUTES = ("brand", "category", "tags")  # a list of accepted values; one of an item's tags is enough
-RANGE_ATTRIBUTES = {"price": ("price_micros", 1_000_000)}  # attribute → column and the units in one
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What a request asks of every item: novel only, accepted texts, ranges (inclusive) in natural units."""
+    """What a request asks of every item: novel only, and conditions on attributes."""
 
     novel: bool = False
-    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    condition: AllOf = field(default_factory=AllOf)
 
     @classmethod
-    def parse(cls, body: object) -> Filter:
-        """Read `{"novel": true, "category": ["a", "b"], "price": {"min": 1, "max": 5}}`.
+    def parse(cls, body: object, where: str = "filter") -> Filter:
+        """Read `{"novel": true, "category": ["a", "b"], "price": {"min": 1, "max": 5}, "not": {…}, "any": […]}`.
 
-        Raises RequestError for attributes nobody knows and for values of another shape.
+        Raises RequestError for values of another shape; whether the catalogue has an attribute is not known here.
         """
-        if not isinstance(body, dict):
-            raise _refused(f"filter of type {type(body).__name__}", "an object", "Send an object, or leave it out.")
-        novel, texts, ranges = False, {}, {}
-        for name, wanted in body.items():
-            if name == "novel":
-                novel = _flag(wanted)
-            elif name in TEXT_ATTRIBUTES:
-                texts[name] = _accepted(name, wanted)
-            elif name in RANGE_ATTRIBUTES:
-                ranges[name] = _range(name, wanted)
-            else:
-                known = ", ".join(["novel", *TEXT_ATTRIBUTES, *RANGE_ATTRIBUTES])
-                raise _refused(f"filter by unknown attribute {name!r}", f"one of {known}", "Rename or remove it.")
-        return cls(novel, texts, ranges)
+        if not isinstance(body, Mapping):
+            return cls(False, parse_condition(body, where))
+        novel = body.get("novel", False)
+        if not isinstance(novel, bool):
+            raise RequestError(f"{where}.novel = {novel!r:.80}.", "true or false.", "Send a boolean.")
+        return cls(novel, parse_condition({name: wanted for name, wanted in body.items() if name != "novel"}, where))
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """`removed_by` int64 (n): 0 for what may be shown, else 1 + the place in `rules` of the first that said no."""
+
+    rules: tuple[str, ...]
+    removed_by: npt.NDArray[np.int64]
+
+    @property
+    def allowed(self) -> Mask:
+        return np.asarray(self.removed_by == 0)
+
+    def counts(self) -> dict[str, int]:
+        """Rule → how many candidates it removed; rules that removed none are left out."""
+        found = np.bincount(self.removed_by, minlength=len(self.rules) + 1)[1:].tolist()
+        return {rule: count for rule, count in zip(self.rules, found, strict=True) if count}
+
+    def also_allowed(self, n: int) -> Verdicts:
+        """With `n` more candidates, which were judged before, behind these."""
+        return Verdicts(self.rules, np.concatenate([self.removed_by, np.zeros(n, np.int64)]))
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Everything that can keep an item off a slate; `allowed` applies it in the order of the fields."""
+    """Everything that can keep an item off a slate; `judge` applies it in the order of the fields.
+
+    `placement_filter` is the operator's, `filter` the request's; `must` are needs that are kept.
+    """
 
     excluded: Sequence[str] = ()
     context_items: Sequence[str] = ()  # hidden from the slate
     bought: Sequence[str] = ()
     bought_mode: str = "allowed"  # see Placement.bought
+    placement_filter: AllOf = field(default_factory=AllOf)
     filter: Filter = field(default_factory=Filter)
+    must: tuple[Condition, ...] = ()
 
     @property
     def wants_novel(self) -> bool:
         """Whether nothing that was bought may be shown."""
         return self.filter.novel or self.bought_mode == "never"
 
-    def allowed(
-        self, items: ItemTable, item_index: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-        """Mask over candidates (n), and how many each rule removed; an item counts for the first that does."""
-        mask = np.ones(len(item_index), dtype=bool)
-        verdicts: dict[str, int] = {}
-        for rule, passes in self._verdicts(items, item_index):
-            removed = int((mask & ~passes).sum())
-            if removed:
-                verdicts[rule] = removed
-                mask &= passes
-        return mask, verdicts
+    def judge(self, items: ItemTable, item_index: npt.NDArray[np.int64]) -> Verdicts:
+        """The verdict on each candidate; an item goes by the first rule that it does not pass."""
+        removed_by = np.zeros(len(item_index), dtype=np.int64)
+        names = []
+        for name, passes in self._verdicts(items, item_index):
+            names.append(name)
+            removed_by[(removed_by == 0) & ~passes] = len(names)
+        return Verdicts(tuple(names), removed_by)
 
-    def _verdicts(self, items: ItemTable, item_index: npt.NDArray[np.int64]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-        found = [("unavailable", items.integers("is_available")[item_index] != 0)]
-        for rule, ids in (("excluded", self.excluded), ("in_context", self.context_items)):
+    def _verdicts(self, items: ItemTable, item_index: npt.NDArray[np.int64]) -> Iterator[tuple[str, Mask]]:
+        yield "unavailable", items.integers("is_available")[item_index] != 0
+        for name, ids in (("excluded", self.excluded), ("in_context", self.context_items)):
             if ids:
-                found.append((rule, ~np.isin(item_index, items.positions(ids))))
+                yield name, ~np.isin(item_index, items.positions(ids))
         if self.wants_novel or self.bought_mode == "only":
             owned = np.isin(item_index, items.positions(self.bought))
-            found += [("not_novel", ~owned)] if self.wants_novel else []
-            found += [("never_bought", owned)] if self.bought_mode == "only" else []
-        rows = pa.array(item_index)
-        for name, wanted in self.filter.texts.items():
-            found.append((name, _has_text(items.table[name].take(rows), wanted, is_list=name == "tags")))
-        for name, (low, high) in self.filter.ranges.items():
-            column, unit = RANGE_ATTRIBUTES[name]
-            values = items.integers(column)[item_index] / unit
-            found.append((name, (low <= values) & (values <= high)))
-        return found
+            if self.wants_novel:
+                yield "not_novel", ~owned
+            if self.bought_mode == "only":
+                yield "never_bought", owned
+        attributes = attributes_of(items)
+        for part in self.placement_filter.parts:
+            yield f"placement.{_label(part)}", part.holds(attributes, item_index)
+        for part in self.filter.condition.parts:
+            yield _label(part), part.holds(attributes, item_index)
+        for place, part in enumerate(self.must, 1):
+            yield f"needs.{place}", part.holds(attributes, item_index)
 
 
 def bought_items(state: Mapping[str, Any]) -> list[str]:
@@ -104,42 +116,8 @@ def bought_items(state: Mapping[str, Any]) -> list[str]:
     return [item_id for item_id, count in pairs if count > 0]
 
 
-def _has_text(values: pa.ChunkedArray, wanted: Sequence[str], is_list: bool) -> npt.NDArray[np.bool_]:
-    if not is_list:
-        found = pc.is_in(values, value_set=pa.array(wanted, pa.string()))
-        return np.asarray(found.to_numpy(), dtype=bool)
-    accepted = set(wanted)
-    tags = [{tag.strip() for tag in (text or "").split(",")} for text in values.to_pylist()]
-    return np.fromiter((not accepted.isdisjoint(of_item) for of_item in tags), dtype=bool, count=len(tags))
-
-
-def _flag(wanted: object) -> bool:
-    if isinstance(wanted, bool):
-        return wanted
-    raise _refused(f"filter.novel = {wanted!r:.80}", "true or false", "Send a boolean.")
-
-
-def _accepted(name: str, wanted: object) -> tuple[str, ...]:
-    values = [wanted] if isinstance(wanted, str) else wanted
-    if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
-        return tuple(values)
-    raise _refused(f"filter.{name} = {wanted!r:.80}", "a text or a list of texts", "List the accepted values.")
-
-
-def _range(name: str, wanted: object) -> tuple[float, float]:
-    if isinstance(wanted, dict) and wanted and set(wanted) <= {"min", "max"}:
-        low, high = (_number(name, wanted.get(end)) for end in ("min", "max"))
-        return (-math.inf if low is None else low), (math.inf if high is None else high)
-    raise _refused(f"filter.{name} = {wanted!r:.80}", 'an object with "min", "max" or both', "Give the range's ends.")
-
-
-def _number(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
-        return float(value)
-    raise _refused(f"filter.{name} with the end {value!r:.80}", "a number below 1e15", "Send a number.")
-
-
-def _refused(found: str, expected: str, remedy: str) -> RequestError:
-    return RequestError(f"{found}.", f"{expected}.", remedy)
+def _label(part: Condition) -> str:
+    """The key that a part has in its object."""
+    if isinstance(part, OneOf | Between):
+        return part.name
+    return "not" if isinstance(part, Not) else "any" if isinstance(part, AnyOf) else "all"

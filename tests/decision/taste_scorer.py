@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recommender.attributes import attributes_of, likeness
 from recommender.decision.protocols import Scored
 from recommender.simulation import Shop
 from recommender.states import Contexts, ItemTable, UserStates
@@ -24,6 +26,7 @@ class TasteScorer:
     items: ItemTable
     version: str = "truth-1"
     feature_version: str = "five"
+    generators: tuple[str, ...] = ("dear",)
     retrieved: int = 100
     calls: list[int] = field(default_factory=list)
 
@@ -33,6 +36,7 @@ class TasteScorer:
         context: Contexts,
         item_index: npt.NDArray[np.int64] | None = None,
         novel: bool = False,
+        generators: Sequence[str] | None = None,
     ) -> Scored:
         touched = user.flat("history_item_ids").to_pylist()
         index = np.arange(len(self.items)) if item_index is None else item_index
@@ -52,7 +56,11 @@ class TasteScorer:
         scores = features[:, 0] + np.float32(0.01) * features[:, 2]
         best = np.argsort(-scores, kind="stable")[: self.retrieved if item_index is None else len(index)]
         self.calls.append(len(best))
-        return Scored(index[best], scores[best], features[best], ["taste"] * len(best))
+        says = features[best, 1:2]  # the generator "dear" says the log price
+        return Scored(index[best], scores[best], features[best], ["taste"] * len(best), self.generators, says)
+
+    def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return likeness(attributes_of(self.items), item_index)
 
     def popular(self, n: int) -> Scored:
         liked = self.shop.catalogue.quality[: len(self.items)].astype(np.float32)

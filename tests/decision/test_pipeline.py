@@ -60,15 +60,19 @@ def available(items: ItemTable) -> list[str]:
 class BrokenScorer(TasteScorer):
     """A model that raises once it is asked."""
 
-    def score(self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False) -> Scored:
+    def score(
+        self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False, generators: Any = None
+    ) -> Scored:
         raise RuntimeError("out of memory")
 
 
 class NotFiniteScorer(TasteScorer):
     """A model whose scores are not numbers."""
 
-    def score(self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False) -> Scored:
-        scored = super().score(user, context, item_index, novel)
+    def score(
+        self, user: UserStates, context: Contexts, item_index: Any = None, novel: bool = False, generators: Any = None
+    ) -> Scored:
+        scored = super().score(user, context, item_index, novel, generators)
         return changed(scored, scores=np.full(len(scored.scores), np.nan, np.float32))
 
 
@@ -89,7 +93,7 @@ def test_the_answer_names_everything_a_shop_needs(ask: Callable[..., Decision], 
     assert [item["rank"] for item in answer["items"]] == [1, 2, 3, 4]
     titles = dict(zip(items.table["item_id"].to_pylist(), items.table["title"].to_pylist(), strict=True))
     assert all(item["title"] == titles[item["item_id"]] and item["title"] for item in answer["items"])
-    assert answer["policy"] == "epsilon_slots(0.1,50)"
+    assert answer["policy"] == "explore_slots(0.1,50)"
     assert answer["degraded"] is False
 
 
@@ -221,10 +225,10 @@ def recorded(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
 
 def test_a_record_is_computed_again_bit_for_bit(scorer: TasteScorer, state: dict[str, Any], at_ms: int) -> None:
     live = [Interaction("live", USER, "view", at_ms - 5, "i000009", device="tablet")]
-    bodies = [
-        {"placement": placement, "k": 7, "context": {"device": "mobile"}, "context_items": ["i000001", "i000002"]}
-        for placement in PLACEMENTS
-    ]
+    asked = {"k": 7, "context": {"device": "mobile"}, "context_items": ["i000001", "i000002"]}
+    asked |= {"filter": {"price": {"min": 1}}, "needs": {"budget": 30, "nice": [{"when": {"category": "toys"}}]}}
+    given = {"candidates": available(scorer.items)[10:40]}
+    bodies = [{"placement": name, **asked, **(given if name == "rerank" else {})} for name in PLACEMENTS]
     requests = [
         DecisionRequest.parse({"user_id": USER, **body}, f"d{n}", at_ms + n) for n, body in enumerate(bodies * 5)
     ]

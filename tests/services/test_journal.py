@@ -56,6 +56,7 @@ def decision(decision_id: str, n_candidates: int = 3) -> dict[str, Any]:
         "candidate_scores": scores.tolist(),
         "candidate_sources": ["popular"] * n_candidates,
         "verdicts": "{}",
+        "trace": "{}",
         "policy": "greedy",
         "variant": "champion",
         "seed": 2**62,
