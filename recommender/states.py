@@ -124,7 +124,9 @@ ITEM_STATE_SCHEMA = pa.schema(
 PAIR_SCHEMA = pa.schema(
     [
         ("as_of", _TIME),
-        ("pair_kind", pa.string()),  # "together": same session, basket or day
+        # "together": same session, basket or day; "next": the person's very next step; "view_buy": looked at, then the
+        # other bought in one basket; "buy_buy": both bought in one basket, absent where people only buy
+        ("pair_kind", pa.string()),
         ("item_id", pa.string()),
         ("other_item_id", pa.string()),
         ("weight_micros", pa.int64()),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from recommender.events import DAY_MS
@@ -16,7 +18,48 @@ from recommender.retrieval.panels import Panel, panel_of
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
-__all__ = ["CovisitationConfig", "CovisitationGenerator", "SessionGenerator", "pair_matrix", "pairs_from_arrays"]
+__all__ = [
+    "PAIR_KINDS",
+    "BoughtTogetherConfig",
+    "BoughtTogetherGenerator",
+    "CovisitationConfig",
+    "CovisitationGenerator",
+    "PairMatrices",
+    "SessionGenerator",
+]
+
+PAIR_KINDS = ("together", "next", "view_buy", "buy_buy")
+
+
+@dataclass(frozen=True)
+class PairMatrices:
+    """Items × items for each kind of pair, kept once and shared by the generators that follow them."""
+
+    by_kind: Mapping[str, sparse.csr_matrix]
+    n_items: int
+
+    @classmethod
+    def read(cls, pairs: pa.Table, items: ItemTable) -> PairMatrices:
+        """From rows of PAIR_SCHEMA; pairs with an item that is not in the table are left out."""
+        return cls(
+            {kind: _matrix(pairs.filter(pc.equal(pairs["pair_kind"], kind)), items) for kind in PAIR_KINDS}, len(items)
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]], items: ItemTable) -> PairMatrices:
+        return cls({kind: matrix_from_arrays(f"pairs_{kind}", arrays) for kind in PAIR_KINDS}, len(items))
+
+    def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        parts = (matrix_arrays(f"pairs_{kind}", self.by_kind[kind]) for kind in PAIR_KINDS)
+        return {name: array for part in parts for name, array in part.items()}
+
+    def of(self, *kinds: str) -> sparse.csr_matrix:
+        """The kinds of a pair added up, in the order named."""
+        total = sparse.csr_matrix((self.n_items, self.n_items), dtype=np.float32)
+        for kind in kinds:
+            total = total + self.by_kind[kind]
+        total.sort_indices()
+        return total
 
 
 @dataclass(frozen=True)
@@ -29,34 +72,42 @@ class CovisitationConfig:
 
 @dataclass(frozen=True)
 class CovisitationGenerator:
-    """Neighbours of the whole history: Σ over history items of 2^(−age / half-life) × pair weight."""
+    """Neighbours of the whole history by every kind: Σ over history items of 2^(−age / half-life) × pair weight."""
 
-    pairs: sparse.csr_matrix
+    pairs: PairMatrices
     config: CovisitationConfig = CovisitationConfig()
     name: str = "covisitation"
 
     def scores(self, batch: UserBatch) -> Panel:
         seeds = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        return panel_of(seeds @ self.pairs)
+        return panel_of(seeds @ self._neighbours)
+
+    @cached_property
+    def _neighbours(self) -> sparse.csr_matrix:
+        return self.pairs.of(*PAIR_KINDS)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        return matrix_arrays("pairs", self.pairs)
+        return self.pairs.arrays()
 
 
 @dataclass(frozen=True)
 class SessionGenerator:
-    """Neighbours of what is on the mind now: the latest events and the context's items.
+    """Neighbours of what is on the mind now, the latest events and the context's items: together with them, or next.
 
     A recent event's seed weighs 2^(−days before the newest one / half-life), so the last basket
     counts whether it was an hour or a month ago; a context item weighs 1.
     """
 
-    pairs: sparse.csr_matrix
+    pairs: PairMatrices
     config: CovisitationConfig = CovisitationConfig()
     name: str = "session"
 
     def scores(self, batch: UserBatch) -> Panel:
-        return panel_of(self._seeds(batch) @ self.pairs)
+        return panel_of(self._seeds(batch) @ self._neighbours)
+
+    @cached_property
+    def _neighbours(self) -> sparse.csr_matrix:
+        return self.pairs.of("together", "next")
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # the pairs are kept once, by CovisitationGenerator
@@ -80,14 +131,44 @@ class SessionGenerator:
         return sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
 
 
+@dataclass(frozen=True)
+class BoughtTogetherConfig:
+    """Nothing to set: the mart decides which neighbours are kept."""
+
+
+@dataclass(frozen=True)
+class BoughtTogetherGenerator:
+    """What is bought in one basket with the context's items; what goes together with them where people only buy.
+
+    Without context items (no product page, no cart) it has nothing to say.
+    """
+
+    pairs: PairMatrices
+    config: BoughtTogetherConfig = BoughtTogetherConfig()
+    name: str = "bought_together"
+
+    def scores(self, batch: UserBatch) -> Panel:
+        shown, owner = _context_items(batch)
+        known = shown >= 0
+        parts = (np.ones(known.sum(), dtype=np.float32), (owner[known], shown[known]))
+        seeds = sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
+        return panel_of(seeds @ self._neighbours)
+
+    @cached_property
+    def _neighbours(self) -> sparse.csr_matrix:
+        return self.pairs.of("buy_buy" if self.pairs.by_kind["buy_buy"].nnz else "together")
+
+    def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        return {}  # the pairs are kept once, by CovisitationGenerator
+
+
 def _context_items(batch: UserBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     named = batch.contexts.context_item_ids
     owner = np.repeat(np.arange(len(batch)), [len(items) for items in named])
     return batch.items.positions([item for items in named for item in items]), owner
 
 
-def pair_matrix(pairs: pa.Table, items: ItemTable) -> sparse.csr_matrix:
-    """Items × items from rows of PAIR_SCHEMA; the kinds of a pair are added up."""
+def _matrix(pairs: pa.Table, items: ItemTable) -> sparse.csr_matrix:
     first = items.positions(pairs["item_id"].combine_chunks())
     second = items.positions(pairs["other_item_id"].combine_chunks())
     weight = pairs["weight_micros"].to_numpy() / 1e6
@@ -96,8 +177,3 @@ def pair_matrix(pairs: pa.Table, items: ItemTable) -> sparse.csr_matrix:
     matrix = sparse.csr_matrix((weight[known].astype(np.float32), (first[known], second[known])), shape=shape)
     matrix.sort_indices()
     return matrix
-
-
-def pairs_from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> sparse.csr_matrix:
-    """The matrix that `CovisitationGenerator.arrays` wrote."""
-    return matrix_from_arrays("pairs", arrays)

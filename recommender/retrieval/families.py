@@ -13,11 +13,12 @@ from recommender.cuts import CutInputs
 from recommender.retrieval.candidates import CandidateGenerator, UserBatch
 from recommender.retrieval.collaborative import AlsConfig, AlsGenerator, EaseConfig, EaseGenerator, fit_als, fit_ease
 from recommender.retrieval.covisitation import (
+    BoughtTogetherConfig,
+    BoughtTogetherGenerator,
     CovisitationConfig,
     CovisitationGenerator,
+    PairMatrices,
     SessionGenerator,
-    pair_matrix,
-    pairs_from_arrays,
 )
 from recommender.retrieval.history import HistoryConfig, HistoryGenerator
 from recommender.retrieval.popular import PopularConfig, fit_popular, fit_trending
@@ -62,14 +63,20 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "session",
         CovisitationConfig(),
-        lambda cut, batch, config, seed: SessionGenerator(pair_matrix(cut.pairs, cut.items), config),
-        lambda arrays, items, config: SessionGenerator(pairs_from_arrays(arrays), config),
+        lambda cut, batch, config, seed: SessionGenerator(PairMatrices.read(cut.pairs, cut.items), config),
+        lambda arrays, items, config: SessionGenerator(PairMatrices.from_arrays(arrays, items), config),
     ),
     Family(
         "covisitation",
         CovisitationConfig(),
-        lambda cut, batch, config, seed: CovisitationGenerator(pair_matrix(cut.pairs, cut.items), config),
-        lambda arrays, items, config: CovisitationGenerator(pairs_from_arrays(arrays), config),
+        lambda cut, batch, config, seed: CovisitationGenerator(PairMatrices.read(cut.pairs, cut.items), config),
+        lambda arrays, items, config: CovisitationGenerator(PairMatrices.from_arrays(arrays, items), config),
+    ),
+    Family(
+        "bought_together",
+        BoughtTogetherConfig(),
+        lambda cut, batch, config, seed: BoughtTogetherGenerator(PairMatrices.read(cut.pairs, cut.items), config),
+        lambda arrays, items, config: BoughtTogetherGenerator(PairMatrices.from_arrays(arrays, items), config),
     ),
     _ease("ease", EaseConfig()),
     _ease("ease_recent", EaseConfig(regularisation=200.0, fit_half_life_days=20.0)),

@@ -27,8 +27,12 @@ def event(user: str, item: str, kind: str, at: str, **more: Any) -> dict[str, An
 
 
 EVENTS = [
-    event("ann", "lamp", "view", "01T10:00", session_id="s1"),
-    event("ann", "bulb", "purchase", "01T10:05", session_id="s1"),
+    event("ann", "lamp", "view", "01T10:00", session_id="s1", device="phone"),
+    event("ann", "shade", "view", "01T10:02", session_id="s1", device="phone"),
+    event("ann", "bulb", "purchase", "01T10:05", session_id="s1", device="phone"),
+    event("ben", "bulb", "purchase", "01T11:00", session_id="s2"),
+    event("ben", "oil", "purchase", "01T11:00", session_id="s2"),
+    event("ben", "lamp", "view", "02T12:00", session_id="s3"),
 ]
 
 
@@ -52,4 +56,28 @@ def test_what_nobody_touched_is_recommendable_the_newest_on_sale_first_as_far_as
     marts: Warehouse,
 ) -> None:
     states = {row["item_id"] for row in marts.rows("item_states")}
-    assert states == {"lamp", "bulb"} | {"untouched", "older", "undated"}
+    assert states == {"lamp", "shade", "bulb", "oil"} | {"untouched", "older", "undated"}
+
+
+def weights(marts: Warehouse, kind: str) -> dict[tuple[str, str], int]:
+    rows = [row for row in marts.rows("item_pairs") if row["pair_kind"] == kind]
+    return {(row["item_id"], row["other_item_id"]): row["weight_micros"] for row in rows}
+
+
+def test_what_comes_next_follows_each_persons_steps_and_an_invoices_lines_are_one_step(marts: Warehouse) -> None:
+    # Everything that leaves the lamp arrives at the shade, and nothing else does: a cosine of 1. Half of what arrives
+    # at the lamp came from the bulb, half from the oil: 1 / √(1 × 2).
+    half = round(1e6 / 2**0.5)
+    assert weights(marts, "next") == {
+        ("lamp", "shade"): 1_000_000,
+        ("shade", "bulb"): 1_000_000,
+        ("bulb", "lamp"): half,
+        ("oil", "lamp"): half,
+    }
+
+
+def test_looked_at_then_bought_leads_one_way_and_bought_together_both(marts: Warehouse) -> None:
+    half = round(1e6 / 2**0.5)
+    assert weights(marts, "view_buy") == {("lamp", "bulb"): half, ("shade", "bulb"): half}
+    assert weights(marts, "buy_buy") == {("bulb", "oil"): 1_000_000, ("oil", "bulb"): 1_000_000}
+    assert {("lamp", "bulb"), ("bulb", "lamp"), ("bulb", "oil")} < weights(marts, "together").keys()

@@ -4,13 +4,17 @@
 --
 -- weight: 1 / log2(1 + items), halved for every 60 days of age, as an integer. Age is counted from a fixed grid of
 -- 60-day blocks; the rest, a power of two, is applied at the cut.
+--
+-- browsed_ms is the first event with the item that is no purchase, bought_ms the last that is one; null where none is.
 with touched as (
     select
         user_id,
         coalesce(session_id, 'day ' || cast(occurred_day as varchar)) as session_key,
         period,
         item_id,
-        max(occurred_day) as occurred_day
+        max(occurred_day) as occurred_day,
+        min(occurred_ms) filter (where not is_purchase) as browsed_ms,
+        max(occurred_ms) filter (where is_purchase) as bought_ms
     from {{ ref('int_period_events') }}
     where item_id is not null and is_positive
     group by all
@@ -35,6 +39,8 @@ ranked as (
         baskets.item_count,
         baskets.basket_day,
         touched.item_id,
+        touched.browsed_ms,
+        touched.bought_ms,
         case
             when baskets.item_count > 60
                 then row_number() over (
@@ -57,6 +63,8 @@ select
     ranked.basket_code,
     ranked.period,
     codes.item_code,
+    ranked.browsed_ms,
+    ranked.bought_ms,
     ranked.basket_day // 60 as block,
     cast(round(
         1000000 / log2(1 + ranked.item_count) * pow(2, ranked.basket_day % 60 / 60.0)
