@@ -18,7 +18,7 @@ from recommender.events import DAY_MS
 from recommender.model.items import ITEM_FEATURES, ItemMatrix
 from recommender.retrieval.candidates import Candidates, UserBatch
 
-__all__ = ["assemble", "feature_names", "feature_version"]
+__all__ = ["assemble", "feature_groups", "feature_names", "feature_version"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -62,12 +62,23 @@ AFFINITY_FEATURES = ("category_share", "brand_share", "price_distance", "price_d
 CONTEXT_FEATURES = ("context_items",)
 
 
-def feature_names(generators: Sequence[str]) -> tuple[str, ...]:
-    """Columns of the matrix, in order; the retrieval columns follow the generators'."""
+def feature_groups(generators: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The columns of each group, in the order of the matrix; the retrieval columns follow the generators'."""
     retrieval = tuple(f"retrieval_{name}" for name in generators)
     relative = tuple(f"retrieval_{name}_relative" for name in generators)
-    groups = (USER_FEATURES, ITEM_FEATURES, MOMENT_FEATURES, PAIR_FEATURES, AFFINITY_FEATURES, CONTEXT_FEATURES)
-    return tuple(name for group in (*groups, retrieval, relative) for name in group)
+    return {
+        "user": USER_FEATURES,
+        "item": (*ITEM_FEATURES, *MOMENT_FEATURES),
+        "pair": PAIR_FEATURES,
+        "affinity": AFFINITY_FEATURES,
+        "context": CONTEXT_FEATURES,
+        "retrieval": (*retrieval, *relative),
+    }
+
+
+def feature_names(generators: Sequence[str]) -> tuple[str, ...]:
+    """Columns of the matrix, in order."""
+    return tuple(name for group in feature_groups(generators).values() for name in group)
 
 
 def feature_version(names: Sequence[str]) -> str:

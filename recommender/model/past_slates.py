@@ -113,5 +113,5 @@ def _training_rows(
     )
     features = assemble(batch, ItemMatrix.of(cut.items), candidates)
     items = cut.items.item_ids.take(pa.array(candidates.item_index))
-    shown = (np.zeros(n_rows, dtype=np.int64), np.full(n_rows, np.nan), np.ones(n_rows))
+    shown = (np.zeros(n_rows, dtype=np.int64), np.full(n_rows, np.nan), np.ones(n_rows), candidates.proposers)
     return TrainingSet(feature_names(candidates.generators), features, labels, items, *shown, groups)

@@ -60,7 +60,8 @@ def served_slates(
         },
         schema=GROUP_SCHEMA,
     ).combine_chunks()
-    shown = (slates.position, slates.propensity, examination.at(slates.position))
+    unknown = np.zeros(len(slates.group), dtype=np.int64)
+    shown = (slates.position, slates.propensity, examination.at(slates.position), unknown)
     return TrainingSet(tuple(names), features, labels, slates.item_id, *shown, groups)
 
 

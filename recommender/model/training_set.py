@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class TrainingSet:
 
     `features` float32 (n, n_features); `label` float32 (n), a grade; `item_id` (n); `position` int64,
     1-based, 0 where nothing was shown; `propensity` float64, nan where nothing was shown; `examination`
-    float64, how likely the row's position is to be looked at, 1 where that is not known to matter.
+    float64, how likely the row's position is to be looked at, 1 where that is not known to matter; `proposers`
+    int64, which generators proposed the row's item (`Candidates.proposers`), 0 where it was shown.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,7 @@ class TrainingSet:
     position: npt.NDArray[np.int64]
     propensity: npt.NDArray[np.float64]
     examination: npt.NDArray[np.float64]
+    proposers: npt.NDArray[np.int64]
     groups: pa.Table
 
     def __len__(self) -> int:
@@ -86,7 +88,21 @@ class TrainingSet:
 
     def take_groups(self, wanted: npt.NDArray[np.bool_]) -> TrainingSet:
         """Only the groups of a mask, with their rows."""
-        rows = np.flatnonzero(wanted[self.group])
+        return self._picked(np.flatnonzero(wanted[self.group]), self.groups.filter(pa.array(wanted)))
+
+    def take_rows(self, wanted: npt.NDArray[np.bool_]) -> TrainingSet:
+        """Only the rows of a mask; slates that are left without one go."""
+        left = np.bincount(self.group[wanted], minlength=len(self.groups))
+        place = self.groups.column_names.index("size")
+        groups = self.groups.set_column(place, "size", pa.array(left)).filter(pa.array(left > 0))
+        return self._picked(np.flatnonzero(wanted), groups)
+
+    def take_columns(self, names: Sequence[str]) -> TrainingSet:
+        """Only some features, in the order of `names`."""
+        places = [self.names.index(name) for name in names]
+        return replace(self, names=tuple(names), features=np.ascontiguousarray(self.features[:, places]))
+
+    def _picked(self, rows: npt.NDArray[np.int64], groups: pa.Table) -> TrainingSet:
         return TrainingSet(
             self.names,
             self.features[rows],
@@ -95,7 +111,8 @@ class TrainingSet:
             self.position[rows],
             self.propensity[rows],
             self.examination[rows],
-            self.groups.filter(pa.array(wanted)),
+            self.proposers[rows],
+            groups,
         )
 
     def until(self, end_ms: int) -> TrainingSet:
@@ -119,6 +136,7 @@ class TrainingSet:
             np.concatenate([part.position for part in parts]),
             np.concatenate([part.propensity for part in parts]),
             np.concatenate([part.examination for part in parts]),
+            np.concatenate([part.proposers for part in parts]),
             pa.concat_tables([part.groups for part in parts]).combine_chunks(),
         )
 
@@ -152,7 +170,7 @@ class TrainingSet:
         aside.mkdir(parents=True)
         columns = {name: self.features[:, place] for place, name in enumerate(self.names)}
         own = {"item_id": self.item_id, "label": self.label, "position": self.position, "propensity": self.propensity}
-        own["examination"] = self.examination
+        own |= {"examination": self.examination, "proposers": self.proposers}
         pq.write_table(pa.table({"group": self.group, **own, **columns}), aside / "rows.parquet", compression="lz4")
         pq.write_table(self.groups, aside / "groups.parquet")
         manifest = json.dumps({"names": list(self.names), **self.summary()}, indent=1)
@@ -175,8 +193,9 @@ class TrainingSet:
             features[:, place] = rows[name].to_numpy()
         label, item_id = rows["label"].to_numpy(), rows["item_id"].combine_chunks()
         position, propensity = rows["position"].to_numpy(), rows["propensity"].to_numpy()
-        examination = rows["examination"].to_numpy()
-        return cls(names, features, label, item_id, position, propensity, examination, groups.combine_chunks())
+        examination, proposers = rows["examination"].to_numpy(), rows["proposers"].to_numpy()
+        own = (label, item_id, position, propensity, examination, proposers)
+        return cls(names, features, *own, groups.combine_chunks())
 
 
 def _broken(folder: Path, problem: str) -> IntegrityError:

@@ -27,7 +27,7 @@ def slates(
         "size": np.full(n, 2),
     }
     label = np.tile(np.asarray(labels, dtype=np.float32), n)
-    shown = (np.zeros(2 * n, dtype=np.int64), np.full(2 * n, np.nan), np.ones(2 * n))
+    shown = (np.zeros(2 * n, dtype=np.int64), np.full(2 * n, np.nan), np.ones(2 * n), np.zeros(2 * n, dtype=np.int64))
     items = pa.array(["one", "two"] * n)
     return TrainingSet(("only",), label[:, None].copy(), label, items, *shown, pa.table(groups, schema=GROUP_SCHEMA))
 

@@ -104,6 +104,19 @@ def test_until_keeps_only_slates_whose_horizon_had_passed(shop: Shop, training: 
     assert len(early) == early.sizes.sum()
 
 
+def test_rows_and_columns_can_be_left_out(training: TrainingSet) -> None:
+    own = training.proposers % 2 == 1  # the first generator is the own history
+    assert 0 < own.sum() < len(training)
+    kept = training.take_rows(~own)
+    assert kept.sizes.sum() == len(kept) == (~own).sum()
+    assert (kept.sizes > 0).all()
+    assert kept.label.tolist() == training.label[~own].tolist()
+    users = np.asarray(training.groups["user_id"].to_pylist())[training.group][~own]
+    assert np.asarray(kept.groups["user_id"].to_pylist())[kept.group].tolist() == users.tolist()
+    names = (training.names[5], training.names[2])
+    assert training.take_columns(names).features.tolist() == training.features[:, [5, 2]].tolist()
+
+
 def test_no_one_came_back_is_an_error_with_a_remedy(shop: Shop) -> None:
     with pytest.raises(InputError, match="3 past cuts without one candidate"):
         retrospective_slates(shop.past, shop.events.slice(0, 0))
@@ -169,6 +182,7 @@ def test_both_kinds_are_saved_together_and_come_back_whole(training: TrainingSet
     loaded = TrainingSet.load(tmp_path / "training")
     assert as_bytes(loaded) == as_bytes(both)
     assert loaded.position.tolist() == both.position.tolist()
+    assert loaded.proposers.tolist() == both.proposers.tolist()
     assert loaded.summary()["served_slates"] == 3
     assert loaded.summary()["retrospective_slates"] == len(training.groups)
     assert [path.name for path in tmp_path.iterdir()] == ["training"]
