@@ -17,6 +17,7 @@ __all__ = [
     "item_ids_at",
     "past_cuts_ms",
     "read_as_of_ms",
+    "read_horizon_ms",
     "read_mart",
     "rows_at",
     "source_funnel",
@@ -50,14 +51,20 @@ def read_as_of_ms(workspace: Workspace) -> int:
     return int(serving[0])
 
 
-def past_cuts_ms(workspace: Workspace, interval_ms: int) -> list[int]:
-    """The training cuts, oldest first: whole intervals before the serving cut.
+def past_cuts_ms(workspace: Workspace) -> list[int]:
+    """The training cuts, oldest first: evenly spaced before the serving cut.
 
     Other cuts in the mart are those that decisions were served from.
     """
-    cuts = read_mart(workspace, "feature_cuts")["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
-    serving = read_as_of_ms(workspace)
-    return sorted(cut for cut in cuts if cut < serving and (serving - cut) % interval_ms == 0)
+    cuts = read_mart(workspace, "feature_cuts", ["cut_at", "is_training"])
+    moments = cuts.filter(cuts["is_training"])["cut_at"].cast(pa.timestamp("ms")).cast(pa.int64())
+    return sorted(moments.to_pylist())
+
+
+def read_horizon_ms(workspace: Workspace) -> int:
+    """How far labels look ahead: the ring's horizon, or a quarter of a history shorter than four of them."""
+    read_as_of_ms(workspace)  # says what is wrong where there is no cut at all
+    return int(read_mart(workspace, "feature_cuts", ["horizon_ms"])["horizon_ms"][0].as_py())
 
 
 def rows_at(workspace: Workspace, name: str, cut_ms: int, columns: Sequence[str] | None = None) -> pa.Table:

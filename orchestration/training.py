@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 from feature_repo.offline import states_at
 from orchestration.provenance import commit
 from orchestration.resources import Ring
-from orchestration.tables import item_ids_at, past_cuts_ms, read_as_of_ms, read_mart, rows_at, user_ids_at
+from orchestration.tables import (
+    item_ids_at,
+    past_cuts_ms,
+    read_as_of_ms,
+    read_horizon_ms,
+    read_mart,
+    rows_at,
+    user_ids_at,
+)
 from recommender.cuts import CutInputs
 from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
@@ -76,17 +84,9 @@ def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
 
 def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
     """Slates of all past cuts whose horizon has ended, and every slate that was served; saved in the workspace."""
-    as_of_ms, horizon_ms = read_as_of_ms(ring.workspace), ring.horizon_days * DAY_MS
-    cuts = [
-        cut for cut in past_cuts_ms(ring.workspace, ring.cut_interval_days * DAY_MS) if cut + horizon_ms <= as_of_ms
-    ]
-    if not cuts:
-        raise InputError(
-            f"data that reach back less than {ring.horizon_days} days before the cut.",
-            f"at least one past cut whose horizon of {ring.horizon_days} days has ended.",
-            "bring a longer history.",
-        )
-    config = TrainingConfig(horizon_days=ring.horizon_days)
+    horizon_ms = read_horizon_ms(ring.workspace)
+    cuts = _ended_cuts(ring.workspace)
+    config = TrainingConfig(horizon_days=horizon_ms / DAY_MS)
     events = _events_since(ring.workspace, cuts[0])
     inputs = [cut_inputs(ring, cut) for cut in cuts]
     tell(f"{len(cuts)} past cuts: " + ", ".join(f"{len(cut.users):,} users" for cut in inputs))
@@ -106,22 +106,21 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     Beside the bundle lie `evidence.json` and `verdict.json`, which `release` acts on.
     """
     space = ring.workspace
-    as_of_ms, horizon_ms = read_as_of_ms(space), ring.horizon_days * DAY_MS
+    as_of_ms, horizon_days = read_as_of_ms(space), read_horizon_ms(space) / DAY_MS
     training = TrainingSet.load(space.training)
-    holdout_ms = max(
-        cut for cut in past_cuts_ms(space, ring.cut_interval_days * DAY_MS) if cut + horizon_ms <= as_of_ms
-    )
+    holdout_ms = _ended_cuts(space)[-1]
     rehearsed = training.until(holdout_ms)
     if not len(rehearsed):
         raise InputError(
-            f"no training slate whose {ring.horizon_days} days had ended by the holdout cut.",
-            f"a history of at least {3 * ring.horizon_days} days, to judge a model on days it has not seen.",
+            f"no training slate whose {horizon_days:.3g} days had ended by the holdout cut.",
+            "people who come back within a quarter of the history, early in it and late: a model is judged on days "
+            "that it has not seen.",
             "bring a longer history.",
         )
     rehearsal = fit_ranker(rehearsed, seed=ring.seed, progress=_telling(tell))
     holdout = cut_inputs(ring, holdout_ms)
     events = _events_since(space, holdout_ms)
-    config = EvaluationConfig(horizon_days=ring.horizon_days)
+    config = EvaluationConfig(horizon_days=horizon_days)
     evidence = evaluate(holdout, events, rehearsal, champion_bundle(space), config=config, seed=ring.seed)
     verdict = gate(evidence)
     tell("fitting on everything")
@@ -192,8 +191,8 @@ def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
     The reference in the bundle was made the same way: the rehearsal over a retriever of the window's start.
     """
     as_of_ms = read_as_of_ms(ring.workspace)
-    start_ms = as_of_ms - ring.horizon_days * DAY_MS
-    if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace, ring.cut_interval_days * DAY_MS):
+    start_ms = as_of_ms - read_horizon_ms(ring.workspace)
+    if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace):
         return None
     start = cut_inputs(ring, start_ms)
     return _profile(champion.rehearsal, start, _events_since(ring.workspace, start_ms), as_of_ms, ring)
@@ -201,7 +200,21 @@ def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
 
 def _profile(ranker: Ranker, start: CutInputs, events: pa.Table, as_of_ms: int, ring: Ring) -> pa.Table:
     model = RankingModel(ranker, fit_retriever(start, seed=ring.seed))
-    return behaviour_profile(model, start.users, start.items, events, as_of_ms, ring.horizon_days, seed=ring.seed)
+    days = (as_of_ms - start.as_of_ms) / DAY_MS
+    return behaviour_profile(model, start.users, start.items, events, as_of_ms, days, seed=ring.seed)
+
+
+def _ended_cuts(workspace: Workspace) -> list[int]:
+    """Past cuts whose horizon has ended, oldest first; InputError where there is none."""
+    as_of_ms, horizon_ms = read_as_of_ms(workspace), read_horizon_ms(workspace)
+    cuts = [cut for cut in past_cuts_ms(workspace) if cut + horizon_ms <= as_of_ms]
+    if not cuts:
+        raise InputError(
+            f"a history too short for a past cut whose horizon of {horizon_ms / DAY_MS:.3g} days has ended.",
+            "events over several hours at least.",
+            "bring a longer history.",
+        )
+    return cuts
 
 
 def _events_since(workspace: Workspace, start_ms: int) -> pa.Table:

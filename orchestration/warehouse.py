@@ -48,6 +48,7 @@ def dbt_variables(ring: Ring) -> str:
             "as_of": _cut_time(ring.workspace, settings.until),
             "cut_count": ring.cut_count,
             "cut_interval_days": ring.cut_interval_days,
+            "horizon_days": ring.horizon_days,
             "cuts": _served_cuts(ring.workspace),
             "history_length": HISTORY_LENGTH,
             "recent_length": RECENT_LENGTH,

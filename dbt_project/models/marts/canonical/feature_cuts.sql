@@ -24,31 +24,57 @@ serving as (
     cross join decided
 ),
 
+-- A short history is learned from in shorter steps: to train, to rehearse and to judge takes four. Whole hours.
+span as (
+    select
+        serving.cut_at,
+        recorded.first_at,
+        greatest(
+            ({{ to_ms('serving.cut_at') }} - {{ to_ms('recorded.first_at') }}) // (4 * 3600000), 1
+        ) * 3600000 as quarter_ms
+    from serving
+    cross join recorded
+),
+
+pace as (
+    select
+        cut_at,
+        first_at,
+        cast(least({{ var('horizon_days') }} * 86400000, quarter_ms) as bigint) as horizon_ms,
+        cast(least({{ var('cut_interval_days') }} * 86400000, quarter_ms) as bigint) as interval_ms
+    from span
+),
+
 past as (
     select
-        cast(
-            serving.cut_at - to_days(cast(steps.step * {{ var('cut_interval_days') }} as integer)) as timestamp_ms
-        ) as cut_at
-    from serving
+        cast(pace.cut_at - to_milliseconds(steps.step * pace.interval_ms) as timestamp_ms) as cut_at,
+        true as is_training
+    from pace
     cross join generate_series(1, {{ var('cut_count') }}) as steps (step)
     {%- for cut in var('cuts') %}
     union all
-    select {{ utc_timestamp_literal(cut) }} as cut_at
+    select
+        {{ utc_timestamp_literal(cut) }} as cut_at,
+        false as is_training
     {%- endfor %}
 )
 
 select
     cut_at,
-    true as is_serving
-from serving
+    true as is_serving,
+    false as is_training,
+    horizon_ms
+from pace
 where cut_at is not null
 union all
-select distinct
+select
     past.cut_at,
-    false as is_serving
+    false as is_serving,
+    bool_or(past.is_training) as is_training,
+    any_value(pace.horizon_ms) as horizon_ms
 from past
-cross join serving
-cross join recorded
+cross join pace
 where
-    past.cut_at > recorded.first_at
-    and past.cut_at < serving.cut_at
+    past.cut_at > pace.first_at
+    and past.cut_at < pace.cut_at
+group by past.cut_at
