@@ -16,7 +16,7 @@ from recommender.errors import InputError
 from recommender.model.training_set import Progress, TrainingSet
 from recommender.workspace import write_bytes_atomically
 
-__all__ = ["Ranker", "RankerConfig", "fit_ranker", "time_split"]
+__all__ = ["Ranker", "RankerConfig", "fit_ranker", "fit_stopped", "time_split"]
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,23 @@ def _rounds(training: TrainingSet, config: RankerConfig, seed: int, progress: Pr
     parts = time_split(training, seed)
     if parts is None:
         return config.max_rounds // 4
-    fitted = _train(parts[0], config, seed, config.max_rounds, progress, parts[1])
-    return int(fitted.best_iteration) + 1
+    return fit_stopped(*parts, config, seed, progress).rounds
+
+
+def fit_stopped(
+    learnt: TrainingSet,
+    held: TrainingSet,
+    config: RankerConfig | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Ranker:
+    """Fit on the first slates until `patience` rounds brought nothing on the second; the best round is the last."""
+    config = config or RankerConfig()
+    fitted = _train(learnt, config, seed, config.max_rounds, progress, held)
+    rounds = int(fitted.best_iteration) + 1
+    best = fitted[:rounds]
+    best.set_param({"nthread": 1})
+    return Ranker(best, learnt.names, rounds)
 
 
 def time_split(training: TrainingSet, seed: int) -> tuple[TrainingSet, TrainingSet] | None:
