@@ -38,7 +38,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="nextbest", description="Recommendations and AI decisioning on your warehouse."
     )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_run, _add_servers, _add_keys, _add_status, _add_export, _add_backtest, _add_simulate):
+    for add in (
+        _add_demo,
+        _add_run,
+        _add_servers,
+        _add_keys,
+        _add_placements,
+        _add_status,
+        _add_export,
+        _add_backtest,
+        _add_simulate,
+    ):
         add(verbs)
     return parser
 
@@ -82,10 +92,29 @@ def _add_keys(verbs: Verbs) -> None:
     revoke.set_defaults(action=_keys_revoke)
 
 
+def _add_placements(verbs: Verbs) -> None:
+    placements = verbs.add_parser("placements", help="what nextbest.yml makes of the placements")
+    placed = placements.add_subparsers(required=True, metavar="VERB")
+    for name, told in (("check", "read the file and compare it with the catalogue"), ("list", "print what holds")):
+        verb = placed.add_parser(name, help=told)
+        verb.add_argument("--json", action="store_true")
+        verb.set_defaults(action=_placements_check if name == "check" else _placements_list)
+
+
 def _add_status(verbs: Verbs) -> None:
     status = verbs.add_parser("status", help="champion, metrics, freshness, drift, last runs")
     status.add_argument("--json", action="store_true")
     status.set_defaults(action=_status)
+
+
+def _add_explain(verbs: Verbs) -> None:
+    explain = verbs.add_parser("explain", help="why an item is, or is not, in a person's slate")
+    explain.add_argument("--user", required=True, metavar="ID")
+    explain.add_argument("--item", metavar="ID", help="this item only, shown or not; without it the whole slate")
+    explain.add_argument("--placement", default="home")
+    explain.add_argument("--k", type=int)
+    explain.add_argument("--json", action="store_true")
+    explain.set_defaults(action=_explain)
 
 
 def _add_export(verbs: Verbs) -> None:
@@ -176,10 +205,33 @@ def _keys_revoke(workspace: Workspace, options: argparse.Namespace) -> None:
     print(f"revoked {options.prefix}", file=sys.stderr)
 
 
+def _placements_check(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.placements import check_placements
+
+    report = check_placements(workspace)
+    _show(report, options.json)
+    return 1 if report["warnings"] else 0
+
+
+def _placements_list(workspace: Workspace, options: argparse.Namespace) -> None:
+    from recommender.configuration import read_configuration
+
+    _show(read_configuration(workspace.configuration).as_json(), options.json)
+
+
 def _status(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.status import read_status
 
     _show(read_status(workspace), options.json)
+
+
+def _explain(workspace: Workspace, options: argparse.Namespace) -> None:
+    from services.explanation import explain
+
+    report = explain(workspace, options.user, options.item, options.placement, options.k)
+    if not options.json:
+        report["items"] = [{item["item_id"]: item["sentences"]} for item in report["items"]]
+    _show(report, options.json)
 
 
 def _export(workspace: Workspace, options: argparse.Namespace) -> None:

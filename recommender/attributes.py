@@ -105,6 +105,11 @@ class Attributes:
         """Every attribute that some item has a value of, and those that any catalogue may have."""
         return tuple(sorted({*CATALOGUE_ATTRIBUTES, *self._own}))
 
+    def warm(self) -> None:
+        """Decode everything now, so that no request pays for it."""
+        for name in self.names:
+            self.column(name)
+
     def column(self, name: str) -> AttributeColumn | None:
         """The attribute of that name; None where no item has it."""
         if name not in self._decoded:

@@ -3,6 +3,7 @@
 NextbestError                    a sentence for a person: what was found, what was expected, what to do
 ├── InputError                   something handed to us cannot be used
 │   ├── SourceError              a source's folder, files, columns or types
+│   ├── ConfigurationError       the operator's nextbest.yml: file, line and key are named
 │   └── RequestError             a request to the service (answers 400)
 ├── NotReadyError                this machine or workspace is not ready (port in use, no champion yet)
 │   ├── NoChampionError          nothing was promoted so far
@@ -14,6 +15,7 @@ NextbestError                    a sentence for a person: what was found, what w
 from __future__ import annotations
 
 __all__ = [
+    "ConfigurationError",
     "FeatureStoreError",
     "GateError",
     "InputError",
@@ -40,6 +42,10 @@ class InputError(NextbestError):
 
 class SourceError(InputError):
     """A source's folder, files, columns or types cannot be used."""
+
+
+class ConfigurationError(InputError):
+    """The operator's file cannot be used as it stands; what was in force stays in force."""
 
 
 class RequestError(InputError):

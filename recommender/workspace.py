@@ -120,6 +120,12 @@ class Workspace:
     def monitoring(self) -> Path:
         return self.root / "monitoring"
 
+    # configuration
+    @property
+    def configuration(self) -> Path:
+        """What the operator wants of placements and objectives (YAML, optional); written by people, read by all."""
+        return self.root / "nextbest.yml"
+
     # orchestration
     @property
     def dagster_home(self) -> Path:

@@ -6,6 +6,7 @@ import gc
 import logging
 from typing import Any
 
+from recommender.attributes import attributes_of
 from recommender.decision.protocols import Scorer
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
@@ -54,6 +55,7 @@ class Champion:
         from recommender.model.bundle import load_bundle
 
         fresh: Any = load_bundle(bundle_folder(self._workspace, "champion"))
+        attributes_of(fresh.items).warm()
         before, self.scorer = self.version, fresh
         # What was just loaded lives as long as the process: out of the collector's sight, tails get shorter.
         gc.collect()

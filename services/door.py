@@ -22,6 +22,7 @@ from services.group_commit import GroupCommit
 from services.journal import Journal
 from services.keys import Keyring
 from services.online_features import OnlineFeatures
+from services.operator_file import OperatorFile
 from services.records import Entry, Receipt, anonymous_user
 
 __all__ = ["Door", "DoorConfig"]
@@ -54,6 +55,7 @@ class Door:
         self.clock = Clock.from_settings(workspace.settings)
         self.keyring = Keyring(workspace.keys)
         self.champion = Champion(workspace)
+        self.operator = OperatorFile(workspace)
         self.features = OnlineFeatures(workspace)
         self.writer = GroupCommit(workspace.journal)
         self.reader = Journal(workspace.journal)  # used by the event loop's thread alone
@@ -94,10 +96,19 @@ class Door:
             )
         context = body.get("context")
         decided_ms = self.clock.request_moment(context if isinstance(context, dict) else {})
-        request = self._known(DecisionRequest.parse(body, uuid4().hex, decided_ms))
+        placements = self.operator.configuration.placements
+        request = self._known(DecisionRequest.parse(body, uuid4().hex, decided_ms, placements))
         state, is_degraded = await self._stored_state(request.subject)
         live = self.reader.live_events([request.subject], state["as_of_ms"] if state else 0)
-        decision = decide(request, state, live.events, scorer, journal_seq=live.journal_seq, is_degraded=is_degraded)
+        decision = decide(
+            request,
+            state,
+            live.events,
+            scorer,
+            placements,
+            journal_seq=live.journal_seq,
+            is_degraded=is_degraded,
+        )
         await self.record(Entry(decision=decision.to_row()))
         return decision
 
@@ -137,7 +148,13 @@ class Door:
 
     def _follow(self) -> None:
         """Look at whatever changes under a running service: each look costs a `stat` unless something did."""
-        for action in (self.features.connect, self.champion.refresh, self.keyring.refresh, self._follow_clock):
+        for action in (
+            self.features.connect,
+            self.champion.refresh,
+            self.operator.refresh,
+            self.keyring.refresh,
+            self._follow_clock,
+        ):
             self._attempt(action)
 
     def _follow_clock(self) -> None:

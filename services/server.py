@@ -22,6 +22,7 @@ from typing import IO
 
 import psutil
 
+from recommender.configuration import read_configuration
 from recommender.errors import InputError, NotReadyError
 from recommender.workspace import HOME_VARIABLE, Workspace
 from services.bento_process import WORKERS_VARIABLE
@@ -36,7 +37,7 @@ PATIENCE_SECONDS = 10.0  # for requests under way, before what is left of the pr
 def serve(workspace: Workspace, host: str = "127.0.0.1", port: int = 3001, workers: int = 2) -> int:
     """Run the service in the foreground until it is asked to end; its exit code (0 after SIGINT or SIGTERM).
 
-    Raises NotReadyError (port in use, no key for an open address), NoChampionError, IntegrityError
+    Raises NotReadyError (port in use, no key for an open address), ConfigurationError, NoChampionError, IntegrityError
     (the champion's bytes are not what was published) before anything is started.
     """
     handle = start_background(workspace, port, host=host, workers=workers, log=None)
@@ -185,6 +186,7 @@ def _check(workspace: Workspace, host: str, port: int, workers: int) -> None:
             "at least one key, or a loopback address.",
             "run `nextbest keys create --role admin` first.",
         )
+    read_configuration(workspace.configuration)
     bundle_folder(workspace, "champion")
     require_free_port(str(address), port)
 

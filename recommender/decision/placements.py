@@ -97,7 +97,12 @@ PLACEMENTS: Mapping[str, Placement] = _by_name(
     Placement("home", default_k=10),
     Placement("product", default_k=8),
     Placement("product_similar", default_k=8, generators=("content", "covisitation"), policy=SlatePolicy(0.05)),
-    Placement("product_bought_together", default_k=4, generators=("session", "covisitation"), policy=SlatePolicy(0.05)),
+    Placement(
+        "product_bought_together",
+        default_k=4,
+        generators=("bought_together", "session", "covisitation"),
+        policy=SlatePolicy(0.05),
+    ),
     Placement("cart", default_k=6),
     # A mail cannot be corrected once sent: less is tried in it.
     Placement("email", default_k=6, diversity=Diversity(max_per_category=3), policy=SlatePolicy(exploration=0.05)),

@@ -17,9 +17,14 @@ __all__ = ["FeatureSource", "Scored", "Scorer"]
 class Scorer(Protocol):
     """A loaded bundle, as decisions see it."""
 
-    version: str
-    feature_version: str
-    items: ItemTable
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def feature_version(self) -> str: ...
+
+    @property
+    def items(self) -> ItemTable: ...
 
     @property
     def generators(self) -> Sequence[str]:
