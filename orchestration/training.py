@@ -73,13 +73,13 @@ EVENT_COLUMNS = (
 
 
 def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
-    """States of everyone and everything known at a cut, through Feast's point-in-time join; pairs from their mart."""
+    """States of everyone and everything known at a cut, through Feast's point-in-time join; the rest from marts."""
     space = ring.workspace
     users, items = user_ids_at(space, cut_ms), item_ids_at(space, cut_ms)
     user_states = UserStates.from_table(states_at(space, "user", users, np.full(len(users), cut_ms)))
     item_states = ItemTable.from_table(states_at(space, "item", items, np.full(len(items), cut_ms)))
-    pairs = rows_at(space, "item_pairs", cut_ms)
-    return CutInputs(cut_ms, user_states, item_states, pairs)
+    pairs, segments = rows_at(space, "item_pairs", cut_ms), rows_at(space, "item_segments", cut_ms)
+    return CutInputs(cut_ms, user_states, item_states, pairs, segments)
 
 
 def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
@@ -225,7 +225,8 @@ def _events_since(workspace: Workspace, start_ms: int) -> pa.Table:
 def _data_fingerprint(workspace: Workspace) -> str:
     """sha256 over the marts that a bundle was made of; they are the same bytes for the same input."""
     digest = hashlib.sha256()
-    for name in ("events", "items", "users", "decisions", "user_states", "item_states", "item_pairs"):
+    read = ("events", "items", "users", "decisions", "user_states", "item_states", "item_pairs", "item_segments")
+    for name in read:
         digest.update(hashlib.sha256(workspace.mart(name).read_bytes()).digest())
     return digest.hexdigest()
 

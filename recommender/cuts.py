@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from recommender.states import ItemTable, UserStates
+from recommender.states import SEGMENT_SCHEMA, ItemTable, UserStates
 
 __all__ = ["CutInputs"]
 
 
 @dataclass(frozen=True)
 class CutInputs:
-    """The states of one cut: `users` and `items` as of it, `pairs` rows of PAIR_SCHEMA."""
+    """The states of one cut: `users` and `items` as of it, `pairs` rows of PAIR_SCHEMA, `segments` of SEGMENT_SCHEMA."""
 
     as_of_ms: int
     users: UserStates
     items: ItemTable
     pairs: pa.Table
+    segments: pa.Table = field(default_factory=SEGMENT_SCHEMA.empty_table)

@@ -24,6 +24,7 @@ __all__ = [
     "PAIR_SCHEMA",
     "PURCHASE_DAYS_LENGTH",
     "RECENT_LENGTH",
+    "SEGMENT_SCHEMA",
     "USER_STATE_SCHEMA",
     "Contexts",
     "ItemTable",
@@ -130,6 +131,19 @@ PAIR_SCHEMA = pa.schema(
         ("item_id", pa.string()),
         ("other_item_id", pa.string()),
         ("weight_micros", pa.int64()),
+        ("rank", pa.int64()),
+    ]
+)
+
+# The mart `item_segments`. Grain: one row for each cut, segment and item, the most popular items of the larger segments.
+SEGMENT_SCHEMA = pa.schema(
+    [
+        ("as_of", _TIME),
+        ("segment_kind", pa.string()),  # "country", "device" or "channel"
+        ("segment", pa.string()),
+        ("item_id", pa.string()),
+        ("popularity_micros", pa.int64()),  # as in item_states, from the segment's events alone
+        ("segment_micros", pa.int64()),  # the same over all items of the segment
         ("rank", pa.int64()),
     ]
 )

@@ -25,7 +25,7 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
 @dg.asset(
     group_name="model",
     kinds={"feast"},
-    deps=["feature_store", "events", "decisions", "item_pairs", "retraining_evidence"],
+    deps=["feature_store", "events", "decisions", "item_pairs", "item_segments", "retraining_evidence"],
 )
 def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Slates at past cuts, labelled by what happened after them, and every slate that was really served."""

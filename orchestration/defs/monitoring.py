@@ -30,7 +30,7 @@ CAUSE_TAG = "nextbest/cause"
 RUN_KEY_TAG = "dagster/run_key"
 
 
-@dg.asset(group_name="monitoring", kinds={"evidently"}, deps=["feature_store", "events", "item_pairs"])
+@dg.asset(group_name="monitoring", kinds={"evidently"}, deps=["feature_store", "events", "item_pairs", "item_segments"])
 def drift_report(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Behaviour in the last window against the champion's own reference, as Evidently's page and as a verdict."""
     found = look_for_drift(ring)

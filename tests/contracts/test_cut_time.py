@@ -20,7 +20,7 @@ from recommender.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
-MARTS = ("events", "items", "users", "feature_cuts", "user_states", "item_states", "item_pairs")
+MARTS = ("events", "items", "users", "feature_cuts", "user_states", "item_states", "item_pairs", "item_segments")
 
 
 def mart_hashes(workspace: Workspace) -> dict[str, str]:

@@ -81,3 +81,15 @@ def test_looked_at_then_bought_leads_one_way_and_bought_together_both(marts: War
     assert weights(marts, "view_buy") == {("lamp", "bulb"): half, ("shade", "bulb"): half}
     assert weights(marts, "buy_buy") == {("bulb", "oil"): 1_000_000, ("oil", "bulb"): 1_000_000}
     assert {("lamp", "bulb"), ("bulb", "lamp"), ("bulb", "oil")} < weights(marts, "together").keys()
+
+
+def test_popularity_in_a_segment_halves_every_fortnight_like_popularity_itself(marts: Warehouse) -> None:
+    rows = {(row["segment"], row["item_id"]): row for row in marts.rows("item_segments")}
+    assert {row["segment_kind"] for row in rows.values()} == {"device"}
+    assert rows.keys() == {("phone", "lamp"), ("phone", "shade"), ("phone", "bulb")}
+    age_days = 60  # from 1 January to 1 March 2024
+    bulb, lamp = rows["phone", "bulb"], rows["phone", "lamp"]
+    assert bulb["popularity_micros"] == round(1e6 * 6 * 2 ** (-age_days / 14))  # one purchase
+    assert lamp["popularity_micros"] == round(1e6 * 1 * 2 ** (-age_days / 14))  # one view
+    assert bulb["segment_micros"] == round(1e6 * (6 + 1 + 1) * 2 ** (-age_days / 14))
+    assert [bulb["rank"], lamp["rank"]] == [1, 2]

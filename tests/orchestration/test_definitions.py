@@ -62,7 +62,7 @@ def test_a_bad_batch_is_stopped_before_anything_trains(own_ring: Any, tmp_path: 
 
 def test_every_mart_tells_its_rows(turned_ring: Any) -> None:
     with open_instance(turned_ring.workspace) as instance:
-        for name in ("events", "items", "users", "user_states", "item_states", "item_pairs"):
+        for name in ("events", "items", "users", "user_states", "item_states", "item_pairs", "item_segments"):
             made = instance.get_latest_materialization_event(dg.AssetKey(name))
             assert made is not None
             assert made.asset_materialization is not None
