@@ -103,7 +103,7 @@ class AllOf:
 
     @property
     def words(self) -> str:
-        return " and ".join(_bracketed(part) for part in self.parts) or "anything"
+        return _joined(" and ", self.parts) or "anything"
 
     def holds(self, attributes: Attributes, rows: Rows) -> Mask:
         found = np.ones(len(rows), dtype=bool)
@@ -124,7 +124,7 @@ class AnyOf:
 
     @property
     def words(self) -> str:
-        return " or ".join(_bracketed(part) for part in self.parts)
+        return _joined(" or ", self.parts)
 
     def holds(self, attributes: Attributes, rows: Rows) -> Mask:
         found = np.zeros(len(rows), dtype=bool)
@@ -233,6 +233,10 @@ def _single(condition: AllOf) -> Condition:
 
 def _names(parts: Sequence[Condition]) -> frozenset[str]:
     return frozenset(name for part in parts for name in part.names)
+
+
+def _joined(word: str, parts: Sequence[Condition]) -> str:
+    return parts[0].words if len(parts) == 1 else word.join(_bracketed(part) for part in parts)
 
 
 def _bracketed(part: Condition) -> str:
