@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
 
 .PHONY: setup demo test test-unit check dev serve bench pictures lock clean
 
@@ -39,7 +40,12 @@ dev: setup
 serve: setup
 	$(BIN)/nextbest serve
 
-bench: setup
+# The peers, at the product's own pins: pip finds all they need in place and adds what only they bring.
+$(BENCH_STAMP): $(STAMP) requirements/bench.lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/bench.lock.txt
+	touch $@
+
+bench: $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks
 
 # Taken from what the last `make demo` left behind, in a real browser.
@@ -50,6 +56,9 @@ pictures: setup
 lock:
 	uv pip compile requirements/dev.in --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --only-binary :all: --no-header --output-file requirements/lock.txt
+	uv pip compile requirements/bench.in --constraint requirements/lock.txt --override requirements/bench.overrides.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --only-binary :all: --no-header \
+	  --no-emit-package pm-implicit --no-emit-package fastrlock --output-file requirements/bench.lock.txt
 
 clean:
 	rm -rf $(VENV) .nextbest

@@ -1,0 +1,1 @@
+"""Ranked lists beside the best libraries and published methods: one protocol, one table. No list is made here."""

@@ -1,0 +1,50 @@
+"""What the ranking benchmark leaves behind: a JSON with intervals, a table and a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks.ranking.measuring import Measured
+from benchmarks.ranking.platform import NEXTBEST
+from benchmarks.ranking.protocol import KINDS, METRICS
+from benchmarks.ranking.report import draw, figures, show, write
+
+
+def measured(system: str, level: float) -> Measured:
+    values = level + np.tile([-0.1, 0.1], 50)  # the same people are hard for everyone
+    judged = {kind: dict.fromkeys(METRICS, values) for kind in KINDS}
+    return Measured(system, {kind: {"factors": 64} for kind in KINDS}, judged, 1.0, 2.0, 300.0)
+
+
+@pytest.fixture
+def report() -> dict[str, object]:
+    return figures([measured("ALS", 0.3), measured(NEXTBEST, 0.4)], "a shop", 7, ["2024-01-01"])
+
+
+def test_intervals_hold_the_mean_and_differences_are_paired(report: dict[str, object], tmp_path: Path) -> None:
+    write(report, tmp_path / "out" / "ranking.json")
+    als, ours = json.loads((tmp_path / "out" / "ranking.json").read_text())["systems"]
+    assert als["judged"] == {"repeat": 100, "novel": 100}
+    found = als["repeat"]["R@20"]
+    assert found["low"] < found["mean"] < found["high"]
+    assert found["mean"] == pytest.approx(0.3)
+    ahead = als["nextbest_ahead"]["novel"]["MRR@20"]  # person by person always .1: nothing is left to chance
+    assert [ahead["low"], ahead["mean"], ahead["high"]] == pytest.approx([0.4 - 0.3] * 3)
+    assert "nextbest_ahead" not in ours
+
+
+def test_the_table_puts_the_best_first(report: dict[str, object]) -> None:
+    told = io.StringIO()
+    show(report, Console(file=told, width=140))
+    assert told.getvalue().index(NEXTBEST) < told.getvalue().index("ALS")
+
+
+def test_the_picture_is_drawn(report: dict[str, object], tmp_path: Path) -> None:
+    draw(report, tmp_path / "ranking.png")
+    assert (tmp_path / "ranking.png").read_bytes().startswith(b"\x89PNG")
