@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_keys,
         _add_placements,
         _add_status,
+        _add_explain,
         _add_export,
         _add_backtest,
         _add_simulate,

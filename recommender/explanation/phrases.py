@@ -117,7 +117,7 @@ def _feature(feature: Contribution) -> str:
 
 def _words(feature: Contribution) -> str:
     name, value = feature.feature, feature.value
-    if math.isnan(value):
+    if value is None:
         return f"Unknown: {_FEATURES.get(name, (_generated(name), ''))[0]}:"
     if name in _LOGGED:
         return f"{math.expm1(value):,.0f} {_LOGGED[name]}:"

@@ -46,10 +46,11 @@ class Seed:
 
 @dataclass(frozen=True)
 class Contribution:
-    """How far a feature lifts the item's score over the mean of the person's candidates, in units of the score."""
+    """How far a feature lifts the item's score over the mean of the person's candidates, in units of the score;
+    `value` None where the feature has none."""
 
     feature: str
-    value: float
+    value: float | None
     lift: float
 
 
@@ -186,5 +187,7 @@ def _strongest(
     order = np.argsort(-np.abs(lifts[:-1]), kind="stable")[:top]  # the last column is the bias
     names = model.ranker.names
     return tuple(
-        Contribution(names[column], float(values[column]), float(lifts[column])) for column in order if lifts[column]
+        Contribution(names[column], None if np.isnan(values[column]) else float(values[column]), float(lifts[column]))
+        for column in order
+        if lifts[column]
     )
