@@ -117,6 +117,11 @@ class Workspace:
         return self.reports / "data_docs"
 
     @property
+    def evaluation_page(self) -> Path:
+        """The evaluation of the latest challenger, for people; its figures lie beside it as JSON."""
+        return self.reports / "evaluation" / "evaluation.html"
+
+    @property
     def monitoring(self) -> Path:
         return self.root / "monitoring"
 

@@ -22,7 +22,7 @@ from recommender.model import list_metrics
 from recommender.model.bundle import Bundle
 from recommender.model.candidate_recall import CandidateFigures, candidate_figures
 from recommender.model.contest import Contest, StandIn, Trial, Week, contest, standing_in
-from recommender.model.holdout import KINDS, Holdout, Lists, Measured, day_of, read_holdout
+from recommender.model.holdout import KINDS, KPI_METRICS, Holdout, Lists, Measured, day_of, read_holdout
 from recommender.model.holdout_lists import KindLists, holdout_lists
 from recommender.model.metrics import Interval, intervals
 from recommender.model.ranker import Ranker
@@ -36,6 +36,7 @@ __all__ = ["CHALLENGER", "CHAMPION", "FAMILY_METRICS", "EvaluationConfig", "Evid
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 FAMILY_METRICS = ("recall@20", "ndcg@10")
+HEADLINE_METRICS = ("recall@20", "ndcg@10", "mrr@20", "hit@10")
 
 Figures = Mapping[str, Mapping[str, Mapping[str, Interval]]]  # system → "repeat" or "novel" → metric
 Keyed = dict[tuple[str, str, str], npt.NDArray[np.float64]]  # (system, kind, metric) → a value for each user
@@ -86,9 +87,9 @@ class Evidence:
 
     @property
     def headline(self) -> dict[str, float]:
-        """The challenger's means, flat: "repeat ndcg@10" → .37."""
-        ours = self.figures[CHALLENGER]
-        return {f"{kind} {name}": value.mean for kind in ours for name, value in ours[kind].items()}
+        """The challenger's means of what people look at first, flat: "repeat ndcg@10" → .37."""
+        ours, names = self.figures[CHALLENGER], (*HEADLINE_METRICS, KPI_METRICS[self.objective["kpi"]])
+        return {f"{kind} {name}": ours[kind][name].mean for kind in ours for name in names}
 
 
 def evaluate(

@@ -26,7 +26,7 @@ from recommender.objectives import DEFAULT_OBJECTIVE, Objective
 from recommender.retrieval.candidates import UserBatch
 from recommender.states import Contexts, ItemTable, UserStates
 
-__all__ = ["DEPTH", "KINDS", "KPI_METRICS", "Holdout", "Lists", "Measured", "day_of", "read_holdout"]
+__all__ = ["DEPTH", "KINDS", "KPI_METRICS", "Holdout", "Lists", "Measured", "accuracy", "day_of", "read_holdout"]
 
 DEPTH = 20  # places of a list that are looked at
 KINDS = ("repeat", "novel")
@@ -78,7 +78,7 @@ class Holdout:
 
     def measure(self, lists: Lists, kind: str) -> Measured:
         """Every metric of one system's lists, by user."""
-        return _accuracy(lists, self.truths[kind]) | self._manner(lists, self.truths[kind][ANY])
+        return accuracy(lists, self.truths[kind]) | self._manner(lists, self.truths[kind][ANY])
 
     def _manner(self, lists: Lists, chosen: Truth) -> dict[str, Values]:
         """What the lists are like, whoever was right."""
@@ -109,7 +109,9 @@ class Holdout:
         return {name: vectors for name, vectors in found.items() if vectors.nnz}
 
 
-def _accuracy(lists: Lists, truths: Mapping[str, Truth]) -> dict[str, Values]:
+def accuracy(lists: Lists, truths: Mapping[str, Truth]) -> dict[str, Values]:
+    """Every metric that asks what people chose: by user, nan where the metric's truth holds nothing of theirs."""
+
     def gained(name: str) -> Values:
         truth = truths[name]
         gain = truth.gains(lists.user_row, lists.item_index)

@@ -19,7 +19,7 @@ from recommender.model.truth import ANY, Truth
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.retrieval.retriever import Retriever
 
-__all__ = ["KindLists", "holdout_lists"]
+__all__ = ["KindLists", "holdout_lists", "ranked_lists"]
 
 USERS_AT_A_TIME = 2_000  # about 250 candidates × 60 features × 4 bytes × 2,000 = 120 MB
 
@@ -54,6 +54,16 @@ def holdout_lists(
         Proposals.concatenate([part.proposals for part in parts]),
         all(part.is_finite for part in parts),
     )
+
+
+def ranked_lists(model: RankingModel, batch: UserBatch, novel: bool) -> Lists:
+    """One model's lists for any number of users, in bounded memory."""
+    parts, starts = [], range(0, len(batch), USERS_AT_A_TIME)
+    for start in starts:
+        part = batch.slice(start, min(USERS_AT_A_TIME, len(batch) - start))
+        candidates, _, scores = model.score_batch(part, novel=novel)
+        parts.append(Lists.best(candidates.user_row, candidates.item_index, scores))
+    return _joined(parts, starts)
 
 
 def _lists_of(

@@ -1,0 +1,1 @@
+"""Pages for people, made of figures that were computed elsewhere: self-contained HTML, no scripts, no addresses."""
