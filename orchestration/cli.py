@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_demo,
         _add_run,
+        _add_tune,
         _add_servers,
         _add_keys,
         _add_placements,
@@ -66,6 +67,14 @@ def _add_run(verbs: Verbs) -> None:
     run.add_argument("--until", default="", metavar="T", help="pretend that the source ends at T (exclusive, UTC)")
     run.add_argument("--json", action="store_true", help="print the outcome as JSON")
     run.set_defaults(action=_run)
+
+
+def _add_tune(verbs: Verbs) -> None:
+    tune = verbs.add_parser("tune", help="search the ranker's parameters; later trainings use what was confirmed")
+    tune.add_argument("--trials", type=int, default=30)
+    tune.add_argument("--seed", type=int, default=7)
+    tune.add_argument("--json", action="store_true")
+    tune.set_defaults(action=_tune)
 
 
 def _add_servers(verbs: Verbs) -> None:
@@ -169,6 +178,14 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_ring
 
     report = run_ring(workspace, options.source, options.path, options.until)
+    _show(report, options.json)
+    return 0 if report["succeeded"] else 1
+
+
+def _tune(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.ring import run_tuning
+
+    report = run_tuning(workspace, options.trials, options.seed)
     _show(report, options.json)
     return 0 if report["succeeded"] else 1
 

@@ -9,11 +9,13 @@ __all__ = ["RETRAINED_ASSETS", "build_jobs", "daily_refresh"]
 RETRAINED_ASSETS = ("training_set", "challenger", "champion")
 
 _groups = dg.AssetSelection.groups
-_everything = _groups("data", "features", "model", "decision", "monitoring")
+_everything = _groups("data", "features", "model", "decision", "monitoring") - dg.AssetSelection.assets(
+    "ranker_parameters"
+)
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """The four ways to turn the wheel."""
+    """The five ways to turn the wheel."""
     return [
         dg.define_asset_job("ring", _everything, description="From raw files to a verdict on a new bundle."),
         dg.define_asset_job(
@@ -25,6 +27,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             "retrain",
             dg.AssetSelection.assets(*RETRAINED_ASSETS),
             description="A challenger on the features at hand, and the gate: what the retraining sensor asks for.",
+        ),
+        dg.define_asset_job(
+            "tune",
+            dg.AssetSelection.assets("ranker_parameters"),
+            description="A search for the ranker's parameters on the training set at hand, for later trainings.",
         ),
         dg.define_asset_job(
             "learn",

@@ -1,4 +1,4 @@
-"""`nextbest run` and `nextbest simulate`: a source landed and taken the whole way round, and what came of it."""
+"""`nextbest run`, `tune` and `simulate`: a source landed and taken the whole way round, and what came of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recommender.events import DAY_MS
 from recommender.simulation import Simulation, SimulationConfig, simulate, write_tables
 from recommender.workspace import Workspace
 
-__all__ = ["anchor_clock", "run_ring", "simulate_tables"]
+__all__ = ["anchor_clock", "run_ring", "run_tuning", "simulate_tables"]
 
 DEFAULT_SEED = 7
 
@@ -39,6 +39,22 @@ def run_ring(workspace: Workspace, source: str | None, path: str | None, until: 
     if outcome.is_success:
         anchor_clock(workspace)
     return _report(workspace, settings, outcome)
+
+
+def run_tuning(workspace: Workspace, trials: int, seed: int) -> dict[str, Any]:
+    """Run the job `tune` on the training set at hand, report what it found."""
+    if trials < 2:
+        raise InputError(f"--trials {trials}.", "at least 2: the defaults and one other.", "ask for more trials.")
+    load_settings(workspace)  # says what to do in a workspace that was never fed
+    ring = Ring(home=str(workspace.root), seed=seed, tune_trials=trials)
+    with following("tune") as listen:
+        outcome = execute(ring, "tune", listen)
+    report: dict[str, Any] = {"succeeded": outcome.is_success, "seconds": round(outcome.seconds, 1)}
+    found = outcome.metadata.get("ranker_parameters", {})
+    report |= {key: figure for key, figure in found.items() if not _is_picture(figure)}
+    if outcome.is_success:
+        report["written to"] = str(workspace.models / "search.json")
+    return report | ({"failures": outcome.failures} if outcome.failures else {})
 
 
 def _settled(workspace: Workspace, source: str | None, path: str | None, until: str) -> WorkspaceSettings:

@@ -19,6 +19,7 @@ def read_status(workspace: Workspace) -> dict[str, Any]:
     return {
         "home": str(workspace.root),
         "source": {"name": settings.source, "path": settings.path, "until": settings.until, "clock": settings.clock},
+        "objective": _or_reason(lambda: _objective(workspace)),
         "models": _models(workspace),
         "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
         "drift": _drift(workspace),
@@ -34,8 +35,17 @@ def _models(workspace: Workspace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for alias, version in aliases(workspace).items():
         manifest = verify_bundle(bundle_folder(workspace, version))
-        found[alias] = {"version": version, "as_of": to_iso(manifest.as_of_ms), "metrics": manifest.metrics}
+        trained = {"objective": manifest.objective.get("name", ""), "parameters": manifest.tuning.get("origin", "")}
+        found[alias] = {"version": version, "as_of": to_iso(manifest.as_of_ms), **trained, "metrics": manifest.metrics}
     return found or {"champion": "none yet: nothing was promoted"}
+
+
+def _objective(workspace: Workspace) -> dict[str, Any]:
+    """What the operator declares now; a champion may still have been trained for something else."""
+    from orchestration.tuning import declared_objective, read_tuning
+
+    objective = declared_objective(workspace)
+    return {"name": objective.name, "kpi": objective.kpi, "parameters": read_tuning(workspace, objective).origin}
 
 
 def _drift(workspace: Workspace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 
 import dagster as dg
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from feature_repo.offline import states_at
 from orchestration.provenance import commit
+from orchestration.reports import write_report
 from orchestration.resources import Ring
 from orchestration.tables import (
     item_ids_at,
@@ -25,16 +26,19 @@ from orchestration.tables import (
     rows_at,
     user_ids_at,
 )
+from orchestration.tuning import declared_objective, read_tuning, tune
 from recommender.cuts import CutInputs
 from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
+from recommender.model.contest import StandIn, Trial
 from recommender.model.evaluation import CHALLENGER, EvaluationConfig, Evidence, evaluate
 from recommender.model.past_slates import retrospective_slates
 from recommender.model.profile import behaviour_profile
 from recommender.model.promotion import Verdict, gate
 from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
 from recommender.model.scorer import RankingModel
+from recommender.model.search import RankerSearch
 from recommender.model.served_slates import served_examination, served_slates
 from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
@@ -49,6 +53,7 @@ __all__ = [
     "cut_inputs",
     "release",
     "train_challenger",
+    "tune_ranker",
     "watch_window",
 ]
 
@@ -65,6 +70,9 @@ class Release:
     reasons: tuple[str, ...]
     figures: dict[str, tuple[float, float, float]]
 
+
+TRIAL_CUTS = 3  # with the holdout four weeks: half the noise of one
+TOLD_METRICS = ("recall@20", "ndcg@10", "mrr@20", "hit@10")  # what Slack hears
 
 EVENT_COLUMNS = (
     *("event_id", "user_id", "item_id", "event_type", "occurred_at", "recorded_at"),
@@ -86,7 +94,7 @@ def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
     """Slates of all past cuts whose horizon has ended, and every slate that was served; saved in the workspace."""
     horizon_ms = read_horizon_ms(ring.workspace)
     cuts = _ended_cuts(ring.workspace)
-    config = TrainingConfig(horizon_days=horizon_ms / DAY_MS)
+    config = TrainingConfig(horizon_days=horizon_ms / DAY_MS, objective=declared_objective(ring.workspace))
     events = _events_since(ring.workspace, cuts[0])
     inputs = [cut_inputs(ring, cut) for cut in cuts]
     tell(f"{len(cuts)} past cuts: " + ", ".join(f"{len(cut.users):,} users" for cut in inputs))
@@ -108,7 +116,10 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     space = ring.workspace
     as_of_ms, horizon_days = read_as_of_ms(space), read_horizon_ms(space) / DAY_MS
     training = TrainingSet.load(space.training)
-    holdout_ms = _ended_cuts(space)[-1]
+    tuning = read_tuning(space, training.objective)
+    tell(f"objective {training.objective.name}; parameters: {tuning.origin}")
+    cuts = _ended_cuts(space)
+    holdout_ms = cuts[-1]
     rehearsed = training.until(holdout_ms)
     if not len(rehearsed):
         raise InputError(
@@ -117,15 +128,25 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
             "that it has not seen.",
             "bring a longer history.",
         )
-    rehearsal = fit_ranker(rehearsed, seed=ring.seed, progress=_telling(tell))
+    rehearsal = fit_ranker(rehearsed, tuning.config, ring.seed, _telling(tell))
+    found = replace(tuning.config, rounds=rehearsal.rounds)
+    trial = _trial(ring, training, cuts, found)
     holdout = cut_inputs(ring, holdout_ms)
-    events = _events_since(space, holdout_ms)
-    config = EvaluationConfig(horizon_days=horizon_days)
-    evidence = evaluate(holdout, events, rehearsal, champion_bundle(space), config=config, seed=ring.seed)
+    events = _events_since(space, trial.stand_in.until_ms if trial else holdout_ms)
+    evidence = evaluate(
+        holdout,
+        events,
+        rehearsal,
+        champion_bundle(space),
+        config=EvaluationConfig(horizon_days=horizon_days, objective=training.objective),
+        seed=ring.seed,
+        progress=_telling(tell),
+        trial=trial,
+    )
     verdict = gate(evidence)
     tell("fitting on everything")
     # The rehearsal has searched for the number of rounds on days it had not seen; a second search would cost as much.
-    ranker = fit_ranker(training, RankerConfig(rounds=rehearsal.rounds), ring.seed, _telling(tell))
+    ranker = fit_ranker(training, found, ring.seed, _telling(tell))
     now = cut_inputs(ring, as_of_ms)
     model = RankingModel(ranker, fit_retriever(now, seed=ring.seed))
     facts = BundleFacts(
@@ -136,13 +157,43 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
         metrics=evidence.headline,
         training=training.summary(),
         rehearsed_until_ms=holdout_ms,
+        trial_until_ms=trial.stand_in.until_ms if trial else 0,
+        objective=training.objective.as_json(),
+        tuning=tuning.as_json(),
     )
     reference = _profile(rehearsal, holdout, events, as_of_ms, ring)
-    manifest = build_bundle(space.models / "challenger", model, now.users, facts, reference, rehearsal)
-    for name, found in (("evidence", evidence), ("verdict", verdict)):
-        text = json.dumps({"version": manifest.version, **found.as_json()}, indent=1)
+    spare = trial.stand_in.ranker if trial else None
+    manifest = build_bundle(space.models / "challenger", model, now.users, facts, reference, rehearsal, spare)
+    for name, judged in (("evidence", evidence), ("verdict", verdict)):
+        text = json.dumps({"version": manifest.version, **judged.as_json()}, indent=1)
         write_bytes_atomically(space.models / f"{name}.json", text.encode())
+    write_report(space)
     return manifest, evidence, verdict
+
+
+def tune_ranker(ring: Ring, tell: Tell) -> RankerSearch:
+    """Search the ranker's parameters on slates from before the first cut that a challenger is judged by."""
+    cuts = _ended_cuts(ring.workspace)
+    return tune(ring.workspace, cuts[-1 - _judged_before_holdout(cuts)], ring.tune_trials, ring.seed, _telling(tell))
+
+
+def _judged_before_holdout(cuts: list[int]) -> int:
+    """How many cuts before the holdout judge a trial: half of the past stays for training."""
+    return max(0, min(TRIAL_CUTS, (len(cuts) - 2) // 2))
+
+
+def _trial(ring: Ring, training: TrainingSet, cuts: list[int], config: RankerConfig) -> Trial | None:
+    """The recipe as it would have been trained up to three cuts before the holdout, and those cuts. None for a
+    short past."""
+    back = _judged_before_holdout(cuts)
+    if back < 1:
+        return None
+    until, *judged = cuts[-1 - back : -1]
+    learnt = training.until(until)
+    if not (learnt.label > 0).any():
+        return None
+    ranker = fit_ranker(learnt, config, ring.seed)
+    return Trial(StandIn(ranker, until), (cut_inputs(ring, cut) for cut in (until, *judged)))
 
 
 def release(workspace: Workspace) -> Release:
@@ -166,6 +217,7 @@ def release(workspace: Workspace) -> Release:
         f"{kind} {metric}": (found["mean"], found["low"], found["high"])
         for kind, metrics in measured.items()
         for metric, found in metrics.items()
+        if metric in TOLD_METRICS
     }
     return Release(version, before, bool(verdict["promote"]), tuple(verdict["reasons"]), figures)
 

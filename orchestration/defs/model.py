@@ -7,9 +7,10 @@ import dagster as dg
 from monitoring.slack_messages import Figure, retrain_finished, retrain_started
 from orchestration.alerts import settle_retraining, slack_of, take_pending_causes
 from orchestration.resources import Ring
-from orchestration.training import build_training_set, release, train_challenger
+from orchestration.training import build_training_set, release, train_challenger, tune_ranker
 from recommender.model.bundle import load_bundle
 from recommender.model.evidence_figure import evidence_figure
+from recommender.model.search_figure import search_figure
 from services.model_store import aliases
 
 __all__ = ["model_assets", "picture"]
@@ -36,7 +37,23 @@ def training_set(context: dg.AssetExecutionContext, ring: Ring) -> dg.Materializ
     return dg.MaterializeResult(metadata={**summary, "dagster/row_count": summary["rows"]})
 
 
-@dg.asset(group_name="model", kinds={"xgboost"}, deps=[training_set, "users"])
+@dg.asset(group_name="model", kinds={"xgboost"}, deps=[training_set])
+def ranker_parameters(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """A bounded, seeded search for better parameters; later trainings use what it confirmed (job `tune`)."""
+    found = tune_ranker(ring, context.log.info)
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": found.sentence,
+            "trials": len(found.trials),
+            "search": picture(search_figure(found)),
+            "parameters": dict(found.parameters),
+            "slates": dict(found.slates),
+            "beside the defaults": str(found.confirmed),
+        }
+    )
+
+
+@dg.asset(group_name="model", kinds={"xgboost"}, deps=[training_set, ranker_parameters, "users"])
 def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """A bundle trained on everything, and the evidence of its rehearsal on days it had not seen."""
     manifest, evidence, verdict = train_challenger(ring, context.log.info)
@@ -101,4 +118,4 @@ decision_service = dg.AssetSpec(
 
 def model_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Assets of the group, and the service that they end in."""
-    return [training_set, challenger, champion, decision_service]
+    return [training_set, ranker_parameters, challenger, champion, decision_service]

@@ -32,7 +32,8 @@ class BundleFacts:
     """Where a bundle came from. `data_fingerprint` hashes the data it was trained on, `commit` and
     `code_version` name the code, `metrics` is the evidence it was promoted by (JSON-able), `training` counts rows,
     `rehearsed_until_ms` is the end of the last label its rehearsal has seen (the holdout cut), `trial_until_ms` that
-    of its trial (an earlier cut, from which later ones are judged)."""
+    of its trial (an earlier cut, from which later ones are judged), `objective` what its labels were graded for,
+    `tuning` the ranker's parameters and, in words, where they come from."""
 
     as_of_ms: int
     rehearsed_until_ms: int = 0
@@ -42,6 +43,8 @@ class BundleFacts:
     code_version: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    objective: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]]  # name → sha256, bytes
     format: int = FORMAT
     trial_until_ms: int = 0
+    objective: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

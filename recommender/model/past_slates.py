@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def retrospective_slates(
             "at least one past cut with users who came back.",
             "Bring a longer history, or shorten the interval between cuts.",
         )
-    return TrainingSet.concatenate([part for part in parts if len(part)])
+    return replace(TrainingSet.concatenate([part for part in parts if len(part)]), objective=config.objective)
 
 
 def _slates_of(

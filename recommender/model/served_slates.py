@@ -62,7 +62,7 @@ def served_slates(
     ).combine_chunks()
     unknown = np.zeros(len(slates.group), dtype=np.int64)
     shown = (slates.position, slates.propensity, examination.at(slates.position), unknown)
-    return TrainingSet(tuple(names), features, labels, slates.item_id, *shown, groups)
+    return TrainingSet(tuple(names), features, labels, slates.item_id, *shown, groups, objective)
 
 
 def served_examination(

@@ -56,7 +56,8 @@ class TrainingSet:
     `features` float32 (n, n_features); `label` float32 (n), a grade; `item_id` (n); `position` int64,
     1-based, 0 where nothing was shown; `propensity` float64, nan where nothing was shown; `examination`
     float64, how likely the row's position is to be looked at, 1 where that is not known to matter; `proposers`
-    int64, which generators proposed the row's item (`Candidates.proposers`), 0 where it was shown.
+    int64, which generators proposed the row's item (`Candidates.proposers`), 0 where it was shown; `objective` is
+    what the labels were graded for.
     """
 
     names: tuple[str, ...]
@@ -68,6 +69,7 @@ class TrainingSet:
     examination: npt.NDArray[np.float64]
     proposers: npt.NDArray[np.int64]
     groups: pa.Table
+    objective: Objective = DEFAULT_OBJECTIVE
 
     def __len__(self) -> int:
         return len(self.label)
@@ -113,6 +115,7 @@ class TrainingSet:
             self.examination[rows],
             self.proposers[rows],
             groups,
+            self.objective,
         )
 
     def until(self, end_ms: int) -> TrainingSet:
@@ -122,11 +125,12 @@ class TrainingSet:
     @classmethod
     def concatenate(cls, parts: Sequence[TrainingSet]) -> TrainingSet:
         """All rows of the parts, which must have the same columns; in order."""
-        if len({part.names for part in parts}) != 1:
+        if len({part.names for part in parts}) != 1 or len({part.objective for part in parts}) != 1:
             raise InputError(
-                f"{len({part.names for part in parts})} different feature lists among {len(parts)} training sets.",
-                "one feature list.",
-                "Build all training sets with the same version of the code.",
+                f"{len(parts)} training sets of {len({part.names for part in parts})} feature lists and "
+                f"{len({part.objective for part in parts})} objectives.",
+                "one of each.",
+                "Build all training sets with the same version of the code, for the same objective.",
             )
         return cls(
             parts[0].names,
@@ -138,6 +142,7 @@ class TrainingSet:
             np.concatenate([part.examination for part in parts]),
             np.concatenate([part.proposers for part in parts]),
             pa.concat_tables([part.groups for part in parts]).combine_chunks(),
+            parts[0].objective,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -150,6 +155,7 @@ class TrainingSet:
             "served_slates": kinds.count("served"),
             "positive_rows": int((self.label > 0).sum()),
             "examination_by_position": self._curve(),
+            "objective": self.objective.name,
             "users": len(pc.unique(self.groups["user_id"])),
             "cuts": len(set(self.at_ms[np.asarray(kinds) == "retrospective"].tolist())),
             "features": len(self.names),
@@ -173,7 +179,8 @@ class TrainingSet:
         own |= {"examination": self.examination, "proposers": self.proposers}
         pq.write_table(pa.table({"group": self.group, **own, **columns}), aside / "rows.parquet", compression="lz4")
         pq.write_table(self.groups, aside / "groups.parquet")
-        manifest = json.dumps({"names": list(self.names), **self.summary()}, indent=1)
+        facts = {"names": list(self.names), **self.summary(), "graded_for": self.objective.as_json()}
+        manifest = json.dumps(facts, indent=1)
         (aside / "manifest.json").write_text(manifest, encoding="utf-8")
         replace_folder(aside, folder)
 
@@ -187,6 +194,8 @@ class TrainingSet:
             raise _broken(folder, str(problem)) from problem
         if rows.num_rows != manifest["rows"] or groups.num_rows != manifest["slates"]:
             raise _broken(folder, f"{rows.num_rows} rows in {groups.num_rows} slates, not as the manifest says")
+        if missing := {"graded_for"} - manifest.keys() | {"examination", "proposers"} - set(rows.column_names):
+            raise _broken(folder, f"{sorted(missing)[0]} is missing: an earlier version wrote it")
         names = tuple(manifest["names"])
         features = np.empty((rows.num_rows, len(names)), dtype=np.float32)
         for place, name in enumerate(names):
@@ -195,7 +204,7 @@ class TrainingSet:
         position, propensity = rows["position"].to_numpy(), rows["propensity"].to_numpy()
         examination, proposers = rows["examination"].to_numpy(), rows["proposers"].to_numpy()
         own = (label, item_id, position, propensity, examination, proposers)
-        return cls(names, features, *own, groups.combine_chunks())
+        return cls(names, features, *own, groups.combine_chunks(), Objective.parse(manifest["graded_for"]))
 
 
 def _broken(folder: Path, problem: str) -> IntegrityError:
