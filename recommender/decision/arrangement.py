@@ -65,8 +65,9 @@ def arrange(
     if is_scaled:
         values = relevance(scores, rows)
         boosts, boosted_by, values = _boosted(placement, attributes_of(items), item_index, values, wishes)
-    ranking = -values[rows]
-    order = rows[np.argsort(ranking, kind="stable") if ties is None else np.lexsort((-ties[rows], ranking))]
+    # Scores again behind the values: rescaled, two different ones may meet in one float.
+    keys = [-values[rows]] + ([-scores[rows]] if is_scaled else []) + ([] if ties is None else [-ties[rows]])
+    order = rows[np.lexsort(keys[::-1])]
     pins, missing = _pins(placement, k, at_ms, items, item_index, allowed)
     caps = _caps(placement.diversity, attributes_of(items), item_index)
     picked = None

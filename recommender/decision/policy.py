@@ -39,7 +39,8 @@ class SlatePolicy:
     @property
     def name(self) -> str:
         """Name with every parameter: what the record keeps, enough to recompute propensities."""
-        return f"explore_slots({self.exploration:g},{self.pool})" if self.exploration else "greedy"
+        # repr, not :g: a replay draws with the very same share.
+        return f"explore_slots({self.exploration!r},{self.pool})" if self.exploration else "greedy"
 
     @classmethod
     def named(cls, name: str) -> SlatePolicy:

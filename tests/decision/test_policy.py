@@ -47,7 +47,7 @@ def test_seeds_are_stable_hashes_below_two_to_the_63() -> None:
     assert seed_of("a") == 3405396810240292928
 
 
-@pytest.mark.parametrize("policy", [SlatePolicy(), SlatePolicy(0.1, 50), SlatePolicy(0.25, 7)])
+@pytest.mark.parametrize("policy", [SlatePolicy(), SlatePolicy(0.1, 50), SlatePolicy(0.3046875, 7)])
 def test_the_name_holds_every_parameter(policy: SlatePolicy) -> None:
     assert SlatePolicy.named(policy.name) == policy
 

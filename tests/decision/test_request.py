@@ -100,7 +100,10 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(body: Any, found: str)
 
 
 def test_an_unknown_placement_is_told_the_known_ones() -> None:
-    with pytest.raises(RequestError, match="home, product, product_similar, .*, cart, email, category, rerank, buy_again, discover, needs"):
+    with pytest.raises(
+        RequestError,
+        match=r"home, product, product_similar, .*, cart, email, category, rerank, buy_again, discover, needs",
+    ):
         parse({"user_id": "u", "placement": "attic"})
 
 
