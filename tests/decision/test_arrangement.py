@@ -112,7 +112,8 @@ def test_a_diverse_plan_is_a_permutation_that_begins_with_the_most_relevant(
     if weight < 1:
         assert scores[order[0]] == max(scores)
     if found.picked is not None:
-        by_value = np.argsort(-relevance(np.array(scores, np.float32), np.arange(len(scores))), kind="stable")
+        found_scores = np.array(scores, np.float32)
+        by_value = np.lexsort((-found_scores, -relevance(found_scores, np.arange(len(scores)))))
         assert [by_value[rank - 1] for rank in found.picked] == order[: len(found.picked)]
 
 
