@@ -1,0 +1,106 @@
+"""The operator's file under a running service, taken up when it changes, kept when broken; and needs on the wire."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recommender.errors import ConfigurationError
+from recommender.workspace import Workspace
+from services.operator_file import OperatorFile
+from services.server import start_background
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def default_k(operator: OperatorFile) -> int:
+    return operator.configuration.placements["home"].default_k
+
+
+def test_a_change_is_taken_up_and_a_broken_file_keeps_the_last_good_one(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    operator = OperatorFile(workspace)
+    operator.refresh()
+    assert default_k(operator) == 10
+    workspace.configuration.write_text("placements: {home: {default_k: 3}}")
+    operator.refresh()
+    assert default_k(operator) == 3
+    with caplog.at_level(logging.INFO):
+        workspace.configuration.write_text("placements: {home: {default_q: 44}}")
+        operator.refresh()
+        operator.refresh()
+    assert default_k(operator) == 3
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1, "a broken file is told once, not at every look"
+    assert "the placements stay as they were" in told[0]
+    assert "line 1, key placements.home.default_q" in told[0]
+    workspace.configuration.unlink()
+    operator.refresh()
+    assert default_k(operator) == 10
+
+
+def test_a_service_does_not_start_on_a_broken_file(workspace: Workspace) -> None:
+    workspace.configuration.write_text("placements: {home: {default_q: 44}}")
+    with pytest.raises(ConfigurationError, match=r"Did you mean default_k\?"):
+        start_background(workspace, 1)
+
+
+@pytest.mark.slow
+def test_a_running_service_follows_its_file(own_shop: Any, serve: Any) -> None:
+    file = own_shop.workspace.configuration
+    pinned = own_shop.item_ids[-1]
+    file.write_text(f"placements: {{home: {{default_k: 4, pins: [{{item: {pinned}, position: 2}}]}}}}")
+    shop = serve(own_shop)
+
+    def answer() -> list[dict[str, Any]]:
+        return list(shop.post("recommend", {"user_id": own_shop.user_ids[0]}).raise_for_status().json()["items"])
+
+    assert len(answer()) == 4
+    assert (answer()[1]["item_id"], answer()[1]["propensity"]) == (pinned, 1.0)
+    file.write_text("placements: {home: {default_k: 0}}")  # refused: the last good one stays
+    time.sleep(1.5)
+    assert len(answer()) == 4
+    file.write_text("placements: {home: {default_k: 2}}")
+    deadline = time.monotonic() + 10
+    while [len(answer()) for _ in range(6)] != [2] * 6:  # whichever worker answers
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_needs_are_answered_over_http_with_reasons_for_somebody_unknown(served: Any) -> None:
+    needs = {"budget": 25, "nice": [{"when": {"tags": "rustic"}}], "price_importance": 0.2}
+    response = served.post("recommend", {"anonymous_id": "stranger", "placement": "needs", "needs": needs, "k": 5})
+    answer = response.raise_for_status().json()
+    assert len(answer["items"]) == 5
+    assert all(item["reason"].startswith("meets price at most 25") for item in answer["items"])
+    assert [item["score"] for item in answer["items"]] == sorted((i["score"] for i in answer["items"]), reverse=True)
+    record = served.http.get(f"/v1/decisions/{answer['decision_id']}").json()
+    assert json.loads(record["filter"])["needs"] == needs
+    assert json.loads(record["trace"])["needs"]["words"] == ["price at most 25", "tags rustic", "low price"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"placement": "needs"}, "no needs in a request to the placement needs"),
+        ({"needs": {"budget": -1, "must": 3}}, "needs.must = 3"),
+        ({"needs": {"must": {"colour": "red"}}}, "needs by unknown attribute 'colour'"),
+        ({"filter": {"any": [{"colour": "red"}]}}, "filter by unknown attribute 'colour'"),
+        ({"placement": "rerank"}, "no candidates"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_over_http(served: Any, body: dict[str, Any], told: str) -> None:
+    response = served.post("recommend", {"user_id": "u", **body})
+    assert response.status_code == 400
+    assert told in response.json()["error"]
