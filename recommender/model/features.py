@@ -8,8 +8,10 @@ assembled alone has the same bits as in a batch of thousands. Nothing is scored 
 from __future__ import annotations
 
 import hashlib
+import math
+import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from recommender.events import DAY_MS
 from recommender.model.items import ITEM_FEATURES, ItemMatrix
 from recommender.retrieval.candidates import Candidates, UserBatch
+from recommender.states import Contexts
 
 __all__ = ["assemble", "feature_groups", "feature_names", "feature_version"]
 
@@ -59,7 +62,17 @@ PAIR_FEATURES = (
     "pair_recent_skips",
 )
 AFFINITY_FEATURES = ("category_share", "brand_share", "price_distance", "price_difference")
-CONTEXT_FEATURES = ("context_items",)
+# The moment itself. The same for all candidates of a slate, so trees can use it only together with what tells items
+# apart. Retrospective slates all lie at their cut (one hour, one placement, no device), where a tree finds nothing to
+# split: what the hour or the device changes is learnt from served slates alone, as they logged it.
+CONTEXT_FEATURES = (
+    "context_items",
+    "moment_hour",
+    "moment_weekday",
+    "moment_placement",
+    "moment_device",
+    "moment_channel",
+)
 
 
 def feature_groups(generators: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -86,6 +99,9 @@ def feature_version(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join((DEFINITIONS, *names)).encode()).hexdigest()[:12]
 
 
+HOUR_MS = 3_600_000
+THURSDAY = 3  # 1970 began on one
+CODES = 1024  # few texts are in use: a chance of 1 in 100 that two of five devices share a code
 MANY_DAYS = 1_000_000  # more than a day's number since 1970 will be
 
 DEFINITIONS = "1"  # raise when a column keeps its name and changes its meaning
@@ -147,8 +163,27 @@ def _user_columns(batch: UserBatch) -> Columns:
         "user_items_per_purchase_day": _ratio(purchases, days),
         "user_spend_per_purchase": np.log1p(np.maximum(_ratio(users.integers("spend_micros"), purchases), 0) / 1e6),
         "user_repeat_share": _ratio(repeated, kept),
-        "context_items": np.asarray([len(named) for named in batch.contexts.context_item_ids], dtype=np.float64),
+        **_context_columns(batch.contexts),
     }
+
+
+def _context_columns(contexts: Contexts) -> Columns:
+    """UTC hour (fractional, 0 to 24), weekday (Monday 0), and a stable code for each text (nan where unknown)."""
+    day, within = np.divmod(contexts.at_ms, DAY_MS)
+    return {
+        "context_items": np.asarray([len(named) for named in contexts.context_item_ids], dtype=np.float64),
+        "moment_hour": within / HOUR_MS,
+        "moment_weekday": ((day + THURSDAY) % 7).astype(np.float64),
+        "moment_placement": np.asarray([_code(text) for text in contexts.placement]),
+        "moment_device": np.asarray([_code(text) for text in contexts.device]),
+        "moment_channel": np.asarray([_code(text) for text in contexts.channel]),
+    }
+
+
+@lru_cache(maxsize=4096)
+def _code(text: str) -> float:
+    """The same number for the same text in every process and version, whatever other texts there are."""
+    return float(zlib.crc32(text.encode()) % CODES) if text else math.nan
 
 
 def _purchase_rhythm(batch: UserBatch) -> tuple[Floats, Floats]:

@@ -91,6 +91,31 @@ def test_retrieval_scores_come_raw_and_relative_to_the_users_best(ann: dict[int,
     assert max(row["retrieval_history_relative"] for row in ann.values()) == 1.0
 
 
+def test_the_moment_is_told_of_every_candidate_alike(shop: Shop, model: RankingModel) -> None:
+    user = shop.now.users.slice(0, 1)
+
+    def moment(at_ms: int, placement: str = "home", device: str = "", channel: str = "") -> dict[str, float]:
+        context = Contexts(np.array([at_ms]), [placement], [device], [channel], [("item-001",)])
+        rows = model.score(user, context, np.array([3, 9])).features
+        found = [dict(zip(NAMES, row.tolist(), strict=True)) for row in rows]
+        told = [
+            {name: value for name, value in row.items() if name.startswith(("moment_", "context_"))} for row in found
+        ]
+        assert str(told[0]) == str(told[1])
+        return told[0]
+
+    bare = moment(day(56))  # eight weeks after a Monday, at midnight
+    assert (bare["moment_hour"], bare["moment_weekday"], bare["context_items"]) == (0, 0, 1)
+    assert np.isnan([bare["moment_device"], bare["moment_channel"]]).all()
+    later = moment(day(58.75), "cart", "phone", "web")
+    assert (later["moment_hour"], later["moment_weekday"]) == (18, 2)
+    assert later["moment_device"] == moment(day(56), device="phone")["moment_device"]
+    codes = [moment(day(56), device=name)["moment_device"] for name in ("phone", "desktop", "tablet", "tv")]
+    assert len(set(codes)) == 4
+    assert codes[0] == 989  # the same in every process: a model outlives the one that trained it
+    assert later["moment_placement"] != bare["moment_placement"]
+
+
 def test_a_user_alone_has_the_bits_of_the_batch(model: RankingModel, shop: Shop) -> None:
     users, moments = shop.now.users, shop.now.as_of_ms + np.arange(len(shop.now.users)) * 3_333_333
     batch = UserBatch.read(users, Contexts.at(moments, len(users)), model.items)
