@@ -96,7 +96,7 @@ GREEDY = SlatePolicy()
 PLACEMENTS: Mapping[str, Placement] = _by_name(
     Placement("home", default_k=10),
     Placement("product", default_k=8),
-    Placement("product_similar", default_k=8, generators=("content", "covisitation"), policy=SlatePolicy(0.05)),
+    Placement("product_similar", default_k=8, generators=("like_recent",), policy=SlatePolicy(0.05)),
     Placement(
         "product_bought_together",
         default_k=4,
