@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_run,
         _add_tune,
+        _add_study,
         _add_servers,
         _add_keys,
         _add_placements,
@@ -178,6 +179,20 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_ring
 
     report = run_ring(workspace, options.source, options.path, options.until)
+    _show(report, options.json)
+    return 0 if report["succeeded"] else 1
+
+
+def _add_study(verbs: Verbs) -> None:
+    study = verbs.add_parser("study", help="what each part of the latest challenger is worth, and what age costs")
+    study.add_argument("--json", action="store_true")
+    study.set_defaults(action=_study)
+
+
+def _study(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.ring import run_study
+
+    report = run_study(workspace)
     _show(report, options.json)
     return 0 if report["succeeded"] else 1
 

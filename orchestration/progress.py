@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from orchestration.runs import StepNews
 
-__all__ = ["console", "following"]
+__all__ = ["console", "following", "telling"]
 
 console = Console(stderr=True, highlight=False)
 
@@ -50,3 +50,16 @@ def following(title: str) -> Iterator[Callable[[StepNews], None]]:
                 bar.update(task, description=f"{title}: {news.name} {news.text[:60]}")
 
         yield listen
+
+
+def telling(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """The core's progress as lines of a log, one for each tenth of the way."""
+    told: dict[str, int] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if told.get(what) != tenth:
+            told[what] = tenth
+            tell(f"{what} {done}/{total}")
+
+    return progress

@@ -20,7 +20,7 @@ from recommender.events import DAY_MS
 from recommender.simulation import Simulation, SimulationConfig, simulate, write_tables
 from recommender.workspace import Workspace
 
-__all__ = ["anchor_clock", "run_ring", "run_tuning", "simulate_tables"]
+__all__ = ["anchor_clock", "run_ring", "run_study", "run_tuning", "simulate_tables"]
 
 DEFAULT_SEED = 7
 
@@ -54,6 +54,17 @@ def run_tuning(workspace: Workspace, trials: int, seed: int) -> dict[str, Any]:
     report |= {key: figure for key, figure in found.items() if not _is_picture(figure)}
     if outcome.is_success:
         report["written to"] = str(workspace.models / "search.json")
+    return report | ({"failures": outcome.failures} if outcome.failures else {})
+
+
+def run_study(workspace: Workspace) -> dict[str, Any]:
+    """Run the job `study` on the latest challenger, report what it found and where the page is."""
+    load_settings(workspace)
+    ring = Ring(home=str(workspace.root))
+    with following("study") as listen:
+        outcome = execute(ring, "study", listen)
+    report: dict[str, Any] = {"succeeded": outcome.is_success, "seconds": round(outcome.seconds, 1)}
+    report |= outcome.metadata.get("ranking_study", {})
     return report | ({"failures": outcome.failures} if outcome.failures else {})
 
 

@@ -21,6 +21,7 @@ def read_status(workspace: Workspace) -> dict[str, Any]:
         "source": {"name": settings.source, "path": settings.path, "until": settings.until, "clock": settings.clock},
         "objective": _or_reason(lambda: _objective(workspace)),
         "models": _models(workspace),
+        "evaluation": _evaluation(workspace),
         "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
         "drift": _drift(workspace),
         "performance": _performance(workspace),
@@ -46,6 +47,20 @@ def _objective(workspace: Workspace) -> dict[str, Any]:
 
     objective = declared_objective(workspace)
     return {"name": objective.name, "kpi": objective.kpi, "parameters": read_tuning(workspace, objective).origin}
+
+
+def _evaluation(workspace: Workspace) -> dict[str, Any]:
+    """Where the latest challenger's report lies, and what the gate said."""
+    page = workspace.evaluation_page
+    if not page.exists():
+        return {"verdict": "nothing was evaluated yet"}
+    kept = json.loads(page.with_suffix(".json").read_text())
+    return {
+        "challenger": kept["evidence"]["version"],
+        "verdict": "may be promoted" if kept["verdict"]["promote"] else "refused",
+        "studied": "yes" if kept["study"] else "not yet: `nextbest study`",
+        "report": str(page),
+    }
 
 
 def _drift(workspace: Workspace) -> dict[str, Any]:

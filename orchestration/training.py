@@ -9,22 +9,18 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from feature_repo.offline import states_at
+from orchestration.past import cut_inputs, ended_cuts, events_since
+from orchestration.progress import telling
 from orchestration.provenance import commit
-from orchestration.reports import write_report
+from orchestration.reports import keep, write_report
 from orchestration.resources import Ring
 from orchestration.tables import (
-    item_ids_at,
     past_cuts_ms,
     read_as_of_ms,
     read_horizon_ms,
     read_mart,
-    rows_at,
-    user_ids_at,
 )
 from orchestration.tuning import declared_objective, read_tuning, tune
 from recommender.cuts import CutInputs
@@ -42,15 +38,13 @@ from recommender.model.search import RankerSearch
 from recommender.model.served_slates import served_examination, served_slates
 from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
-from recommender.states import ItemTable, UserStates
-from recommender.workspace import Workspace, write_bytes_atomically
+from recommender.workspace import Workspace
 from services.model_store import aliases, bundle_folder, publish, set_alias
 
 __all__ = [
     "Release",
     "build_training_set",
     "champion_bundle",
-    "cut_inputs",
     "release",
     "train_challenger",
     "tune_ranker",
@@ -74,31 +68,16 @@ class Release:
 TRIAL_CUTS = 3  # with the holdout four weeks: half the noise of one
 TOLD_METRICS = ("recall@20", "ndcg@10", "mrr@20", "hit@10")  # what Slack hears
 
-EVENT_COLUMNS = (
-    *("event_id", "user_id", "item_id", "event_type", "occurred_at", "recorded_at"),
-    *("quantity", "price_micros", "device", "channel", "country", "decision_id", "position"),
-)
-
-
-def cut_inputs(ring: Ring, cut_ms: int) -> CutInputs:
-    """States of everyone and everything known at a cut, through Feast's point-in-time join; the rest from marts."""
-    space = ring.workspace
-    users, items = user_ids_at(space, cut_ms), item_ids_at(space, cut_ms)
-    user_states = UserStates.from_table(states_at(space, "user", users, np.full(len(users), cut_ms)))
-    item_states = ItemTable.from_table(states_at(space, "item", items, np.full(len(items), cut_ms)))
-    pairs, segments = rows_at(space, "item_pairs", cut_ms), rows_at(space, "item_segments", cut_ms)
-    return CutInputs(cut_ms, user_states, item_states, pairs, segments)
-
 
 def build_training_set(ring: Ring, tell: Tell) -> TrainingSet:
     """Slates of all past cuts whose horizon has ended, and every slate that was served; saved in the workspace."""
     horizon_ms = read_horizon_ms(ring.workspace)
-    cuts = _ended_cuts(ring.workspace)
+    cuts = ended_cuts(ring.workspace)
     config = TrainingConfig(horizon_days=horizon_ms / DAY_MS, objective=declared_objective(ring.workspace))
-    events = _events_since(ring.workspace, cuts[0])
+    events = events_since(ring.workspace, cuts[0])
     inputs = [cut_inputs(ring, cut) for cut in cuts]
     tell(f"{len(cuts)} past cuts: " + ", ".join(f"{len(cut.users):,} users" for cut in inputs))
-    slates = retrospective_slates(inputs, events, config, seed=ring.seed, progress=_telling(tell))
+    slates = retrospective_slates(inputs, events, config, seed=ring.seed, progress=telling(tell))
     decisions = read_mart(ring.workspace, "decisions")
     examination = served_examination(decisions, events, config.objective.attribution_days)
     tell(f"positions of {len(decisions):,} served slates: {examination.sentence}")
@@ -118,7 +97,7 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     training = TrainingSet.load(space.training)
     tuning = read_tuning(space, training.objective)
     tell(f"objective {training.objective.name}; parameters: {tuning.origin}")
-    cuts = _ended_cuts(space)
+    cuts = ended_cuts(space)
     holdout_ms = cuts[-1]
     rehearsed = training.until(holdout_ms)
     if not len(rehearsed):
@@ -128,11 +107,11 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
             "that it has not seen.",
             "bring a longer history.",
         )
-    rehearsal = fit_ranker(rehearsed, tuning.config, ring.seed, _telling(tell))
+    rehearsal = fit_ranker(rehearsed, tuning.config, ring.seed, telling(tell))
     found = replace(tuning.config, rounds=rehearsal.rounds)
     trial = _trial(ring, training, cuts, found)
     holdout = cut_inputs(ring, holdout_ms)
-    events = _events_since(space, trial.stand_in.until_ms if trial else holdout_ms)
+    events = events_since(space, trial.stand_in.until_ms if trial else holdout_ms)
     evidence = evaluate(
         holdout,
         events,
@@ -140,13 +119,13 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
         champion_bundle(space),
         config=EvaluationConfig(horizon_days=horizon_days, objective=training.objective),
         seed=ring.seed,
-        progress=_telling(tell),
+        progress=telling(tell),
         trial=trial,
     )
     verdict = gate(evidence)
     tell("fitting on everything")
     # The rehearsal has searched for the number of rounds on days it had not seen; a second search would cost as much.
-    ranker = fit_ranker(training, found, ring.seed, _telling(tell))
+    ranker = fit_ranker(training, found, ring.seed, telling(tell))
     now = cut_inputs(ring, as_of_ms)
     model = RankingModel(ranker, fit_retriever(now, seed=ring.seed))
     facts = BundleFacts(
@@ -164,17 +143,16 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
     reference = _profile(rehearsal, holdout, events, as_of_ms, ring)
     spare = trial.stand_in.ranker if trial else None
     manifest = build_bundle(space.models / "challenger", model, now.users, facts, reference, rehearsal, spare)
-    for name, judged in (("evidence", evidence), ("verdict", verdict)):
-        text = json.dumps({"version": manifest.version, **judged.as_json()}, indent=1)
-        write_bytes_atomically(space.models / f"{name}.json", text.encode())
+    keep(space, "evidence", manifest.version, evidence.as_json())
+    keep(space, "verdict", manifest.version, verdict.as_json())
     write_report(space)
     return manifest, evidence, verdict
 
 
 def tune_ranker(ring: Ring, tell: Tell) -> RankerSearch:
     """Search the ranker's parameters on slates from before the first cut that a challenger is judged by."""
-    cuts = _ended_cuts(ring.workspace)
-    return tune(ring.workspace, cuts[-1 - _judged_before_holdout(cuts)], ring.tune_trials, ring.seed, _telling(tell))
+    cuts = ended_cuts(ring.workspace)
+    return tune(ring.workspace, cuts[-1 - _judged_before_holdout(cuts)], ring.tune_trials, ring.seed, telling(tell))
 
 
 def _judged_before_holdout(cuts: list[int]) -> int:
@@ -247,31 +225,13 @@ def watch_window(ring: Ring, champion: Bundle) -> pa.Table | None:
     if champion.rehearsal is None or start_ms not in past_cuts_ms(ring.workspace):
         return None
     start = cut_inputs(ring, start_ms)
-    return _profile(champion.rehearsal, start, _events_since(ring.workspace, start_ms), as_of_ms, ring)
+    return _profile(champion.rehearsal, start, events_since(ring.workspace, start_ms), as_of_ms, ring)
 
 
 def _profile(ranker: Ranker, start: CutInputs, events: pa.Table, as_of_ms: int, ring: Ring) -> pa.Table:
     model = RankingModel(ranker, fit_retriever(start, seed=ring.seed))
     days = (as_of_ms - start.as_of_ms) / DAY_MS
     return behaviour_profile(model, start.users, start.items, events, as_of_ms, days, seed=ring.seed)
-
-
-def _ended_cuts(workspace: Workspace) -> list[int]:
-    """Past cuts whose horizon has ended, oldest first; InputError where there is none."""
-    as_of_ms, horizon_ms = read_as_of_ms(workspace), read_horizon_ms(workspace)
-    cuts = [cut for cut in past_cuts_ms(workspace) if cut + horizon_ms <= as_of_ms]
-    if not cuts:
-        raise InputError(
-            f"a history too short for a past cut whose horizon of {horizon_ms / DAY_MS:.3g} days has ended.",
-            "events over several hours at least.",
-            "bring a longer history.",
-        )
-    return cuts
-
-
-def _events_since(workspace: Workspace, start_ms: int) -> pa.Table:
-    moment = pa.scalar(start_ms, pa.timestamp("ms"))
-    return read_mart(workspace, "events", EVENT_COLUMNS, pc.field("occurred_at").cast(pa.timestamp("ms")) >= moment)
 
 
 def _data_fingerprint(workspace: Workspace) -> str:
@@ -281,16 +241,3 @@ def _data_fingerprint(workspace: Workspace) -> str:
     for name in read:
         digest.update(hashlib.sha256(workspace.mart(name).read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _telling(tell: Tell) -> Callable[[str, int, int], None]:
-    """The core's progress as lines of a log, one for each tenth of the way."""
-    told: dict[str, int] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        tenth = 10 * done // max(total, 1)
-        if told.get(what) != tenth:
-            told[what] = tenth
-            tell(f"{what} {done}/{total}")
-
-    return progress

@@ -7,6 +7,7 @@ import dagster as dg
 from monitoring.slack_messages import Figure, retrain_finished, retrain_started
 from orchestration.alerts import settle_retraining, slack_of, take_pending_causes
 from orchestration.resources import Ring
+from orchestration.study import study_challenger, study_lines
 from orchestration.training import build_training_set, release, train_challenger, tune_ranker
 from recommender.model.bundle import load_bundle
 from recommender.model.evidence_figure import evidence_figure
@@ -71,9 +72,25 @@ def challenger(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeR
             "gain of the top features": dg.MetadataValue.md(
                 "\n".join(f"- {name}: {gain:,.0f}" for name, gain in gains)
             ),
+            "report": dg.MetadataValue.url(ring.workspace.evaluation_page.as_uri()),
+            "report file": dg.MetadataValue.path(str(ring.workspace.evaluation_page)),
             "folder": dg.MetadataValue.path(str(folder)),
         },
         data_version=dg.DataVersion(manifest.version),
+    )
+
+
+@dg.asset(group_name="model", kinds={"xgboost"}, deps=[challenger])
+def ranking_study(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What each generator and group of features is worth to the latest challenger, and what age costs (job `study`)."""
+    found = study_challenger(ring, context.log.info)
+    return dg.MaterializeResult(
+        metadata={
+            "people": found.users,
+            **study_lines(found),
+            "report": dg.MetadataValue.url(ring.workspace.evaluation_page.as_uri()),
+            "report file": dg.MetadataValue.path(str(ring.workspace.evaluation_page)),
+        }
     )
 
 
@@ -118,4 +135,4 @@ decision_service = dg.AssetSpec(
 
 def model_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Assets of the group, and the service that they end in."""
-    return [training_set, ranker_parameters, challenger, champion, decision_service]
+    return [training_set, ranker_parameters, challenger, ranking_study, champion, decision_service]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,25 +55,28 @@ def study(
     cut: CutInputs,
     older: Sequence[CutInputs],
     events: pa.Table,
-    rounds: int,
+    ranker: RankerConfig,
     retriever: RetrieverConfig | None = None,
     config: StudyConfig | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Study:
-    """Judge refits at the holdout `cut`; `training` must have been complete by then, `older` cuts newest first."""
+    """Judge refits at the holdout `cut`; `training` must have been complete by then, `older` cuts newest first.
+
+    `ranker` holds the parameters of the model that is studied, its number of rounds among them.
+    """
     config = config or StudyConfig()
     holdout = read_holdout(cut, events, config.horizon_days, config.max_users, config.objective, seed)
     fitted = fit_retriever(cut, retriever, seed)
-    ranker = RankerConfig(rounds=min(rounds, config.rounds))
+    fixed = replace(ranker, rounds=min(ranker.rounds or config.rounds, config.rounds))
     learnt = _drawn(training, config.rows, seed)
     common = (seed, config.draws, progress)
     return Study(
         cut.as_of_ms,
         config.horizon_days,
         len(holdout),
-        ablate(learnt, holdout, fitted, ranker, *common),
-        staleness(training, holdout, fitted, older, ranker, retriever, *common),
+        ablate(learnt, holdout, fitted, fixed, *common),
+        staleness(training, holdout, fitted, older, fixed, retriever, *common),
     )
 
 

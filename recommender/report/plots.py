@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite, log10
 
 __all__ = ["Row", "bar_plot", "interval_plot", "line_plot"]
 
-WIDTH, LABEL, VALUE, LINE, AXIS = 760, 210, 150, 26, 26
+WIDTH, LABEL, VALUE, LINE, AXIS = 780, 210, 170, 26, 26
 INK, MUTED, GRID = "#0f172a", "#64748b", "#e2e8f0"
 
 
@@ -71,7 +71,7 @@ def _mark(row: Row, x: object, middle: float, bars: bool) -> str:
 def line_plot(
     places: Sequence[float], series: Mapping[str, Sequence[Row]], colours: Sequence[str], title: str, unit: str
 ) -> str:
-    """SVG: one line a series over `places` (ascending), with a bar over each interval; the axis begins at 0."""
+    """SVG: one line a series over `places` (ascending), with a bar over each interval; the axis holds 0."""
     height, top, left, right = 260, 12, 60, WIDTH - 20
     bottom = height - 44
     ticks = _ticks([0.0, *(value for rows in series.values() for row in rows for value in (row.low, row.high))])
@@ -122,7 +122,7 @@ def _text(x: float, y: float, text: str, anchor: str, colour: str) -> str:
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
-    """Four to seven round values that hold all of `values`."""
+    """Four to six round values that hold all of `values`."""
     low, high = min(values), max(values)
     if high <= low:
         return [low, low + 1.0]

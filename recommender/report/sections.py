@@ -186,16 +186,14 @@ def _parts(study: Figures) -> str:
     for name, words in (("generators", "Without a generator"), ("groups", "Without a group of features")):
         for kind in KINDS:
             values = {part: own[kind]["ndcg@10"] for part, own in found[name].items()}
-            rows = [
-                _row(part, value, "#0d9488" if value["low"] > 0 else COLOURS["popularity"])
-                for part, value in _ranked(values)
-            ]
+            rows = [_row(part, value, _certain(value)) for part, value in _ranked(values)]
             caption = f"<figcaption><b>{words}</b>, {kind}: ndcg@10 that is lost</figcaption>"
             blocks.append(f"<figure>{caption}{bar_plot(rows, f'{words}, {kind}')}</figure>")
     return section(
         "What each part is worth",
         f"The model was trained again without one part at a time ({found['rows']:,} rows, {found['rounds']} rounds), "
-        f"and judged on the same {study['users']:,} people. To the right: the part helps; green where that is certain. "
+        f"and judged on the same {study['users']:,} people. To the right the part helps, to the left the model does "
+        "better without it; green and red where that is certain. "
         "Parts that can stand in for each other show little, each alone.",
         *blocks,
     )
@@ -207,18 +205,28 @@ def _age(study: Figures) -> str:
         return section("What age costs", "The history is too short to serve people with older parts.")
     blocks = []
     for kind in KINDS:
-        series = {name: [_row(name, age[kind]["ndcg@10"]) for age in curve] for name, curve in found["curves"].items()}
-        plot = line_plot(found["ages_days"], series, ("#2563eb", "#d97706", "#dc2626"), f"{kind}, ndcg@10", "days old")
-        blocks.append(f"<figure><figcaption><b>{kind}</b>, ndcg@10, by what is old</figcaption>{plot}</figure>")
-    oldest = {name: curve[-1]["repeat"]["ndcg@10"] for name, curve in found["lost"].items()}
-    rows = [[name, _figure(value)] for name, value in oldest.items()]
+        series = {name: [_row(name, age[kind]["ndcg@10"]) for age in curve] for name, curve in found["lost"].items()}
+        title = f"{kind}: change of ndcg@10, person by person, by what is old"
+        plot = line_plot(found["ages_days"], series, ("#2563eb", "#d97706", "#dc2626"), title, "days old")
+        blocks.append(f"<figure><figcaption>{escape(title)}</figcaption>{plot}</figure>")
+    rows = [
+        [kind, name, *(_figure(age[kind]["ndcg@10"]) for age in curve)]
+        for kind in KINDS
+        for name, curve in found["curves"].items()
+    ]
+    header = ["lists", "what is old", *(f"{age:.3g} days" for age in found["ages_days"])]
     return section(
         "What age costs",
         f"The same {found['users']:,} people served by parts that were not renewed for a while; every model here "
         f"learnt from {found['cuts']} past cuts, so that age alone differs.",
         *blocks,
-        table(["what is old", f"change after {found['ages_days'][-1]:g} days, repeat ndcg@10"], rows),
+        table(header, rows, "The figures themselves"),
     )
+
+
+def _certain(value: Any) -> str:
+    """Green for a part that helps, red for one that harms, grey where it cannot be told."""
+    return "#0d9488" if value["low"] > 0 else "#dc2626" if value["high"] < 0 else COLOURS["popularity"]
 
 
 def _ranked(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
