@@ -43,7 +43,10 @@ def backtest(
 ) -> dict[str, Any]:
     """Lists at each cut for every user seen before it, written to `out` (LIST_SCHEMA); figures of each cut returned.
 
-    `horizon` (such as "7d") is the span that labels look ahead while training, and the spacing of training cuts.
+    `horizon` (such as "7d") is the span that labels look ahead while training, and the spacing of training cuts. Cuts
+    closer than their horizon share labels: of 18 weekly cuts with 31 days each, early stopping judged on days that it
+    had trained on and took 266 rounds where 12 were best; the lists of complete_journey were no better (R@20 .089, with
+    8 cuts 31 days apart .090) and took four times as long.
     Nothing at or after a cut is read for it: the source is landed as if it ended there.
     """
     horizon_days = _days(horizon)
