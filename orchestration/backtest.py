@@ -44,9 +44,9 @@ def backtest(
     """Lists at each cut for every user seen before it, written to `out` (LIST_SCHEMA); figures of each cut returned.
 
     `horizon` (such as "7d") is the span that labels look ahead while training, and the spacing of training cuts. Cuts
-    closer than their horizon share labels: of 18 weekly cuts with 31 days each, early stopping judged on days that it
-    had trained on and took 266 rounds where 12 were best; the lists of complete_journey were no better (R@20 .089, with
-    8 cuts 31 days apart .090) and took four times as long.
+    closer than their horizon share labels: with 18 weekly cuts of 31 days, early stopping was judged on days that had
+    been trained on and took 266 rounds, 12 without them; the lists of complete_journey were no better for it (R@20
+    .089, with 8 cuts 31 days apart .090).
     Nothing at or after a cut is read for it: the source is landed as if it ended there.
     """
     horizon_days = _days(horizon)
