@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MAX_DEPTH = 6
-MAX_PARTS = 100  # in one object or list
+MAX_PARTS = 30  # in one object or list
 MAX_VALUES = 1_000
 GROUPS = ("any", "all", "not")
 TEXTS_ONLY = ("brand", "category", "tags")

@@ -117,6 +117,8 @@ def _placement(
         or SlatePolicy(),
     )
     _agree(document, path, placement)
+    if KNOWLEDGE in (placement.generators or ()):  # it has nothing else to go by
+        return replace(placement, requires=tuple(dict.fromkeys((*placement.requires, "needs"))))
     return placement
 
 

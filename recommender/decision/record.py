@@ -68,7 +68,7 @@ class Decision:
             "candidate_scores": self.candidate_scores,
             "candidate_sources": self.candidate_sources,
             "verdicts": json.dumps(self.verdicts, separators=(",", ":")),
-            "trace": json.dumps(self.trace, separators=(",", ":")),
+            "trace": json.dumps(self.trace, separators=(",", ":"), ensure_ascii=False),
             "policy": self.policy,
             "variant": self.variant,
             "seed": self.seed,

@@ -2,7 +2,8 @@
 
 A trace names for each candidate the rule that removed it or its planned rank; further for the slate how each
 place was filled; pins, caps, quota, boosts, diversity and needs only where a placement has them. Its size is bounded:
-at most `BYTES_PER_CANDIDATE` for each candidate and `FIXED_BYTES` besides (home, 240 candidates: about 1 kB).
+at most `BYTES_PER_CANDIDATE` for each candidate, and besides for words, which are cut to `WORD_LENGTH` characters,
+`FIXED_BYTES` (home, 240 candidates: about 1 kB in all).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from recommender.decision.slots import EXPLORED, PINNED, QUOTA, QUOTA_EXPLORED, 
 __all__ = ["BYTES_PER_CANDIDATE", "FIXED_BYTES", "Whereabouts", "plan_of", "trace_of", "whereabouts"]
 
 BYTES_PER_CANDIDATE = 32
-FIXED_BYTES = 16_384
+WORD_LENGTH = 80
+# 85 rules (30 conditions of a placement, 30 of a filter, 20 musts, 5 others), 60 needs, 16 boosts, 16 pins, each of
+# at most 80 characters of 4 bytes.
+FIXED_BYTES = 65_536
 
 Rows = npt.NDArray[np.int64]
 
@@ -43,7 +47,7 @@ def trace_of(
     trace: dict[str, Any] = {
         "k": plan.k,
         "rank_by": placement.rank_by,
-        "rules": list(verdicts.rules),
+        "rules": [rule[:WORD_LENGTH] for rule in verdicts.rules],
         "fates": fates.tolist(),
         "ways": choice.ways,
     }
@@ -52,7 +56,7 @@ def trace_of(
     if plan.pins:
         trace["pins"] = [[place, row] for place, row in plan.pins.items()]
     if arrangement.missing_pins:
-        trace["missing_pins"] = list(arrangement.missing_pins)
+        trace["missing_pins"] = [item_id[:WORD_LENGTH] for item_id in arrangement.missing_pins]
     if plan.caps:
         trace["caps"] = {cap.name: cap.limit for cap in plan.caps}
         trace["capped"] = _capped(plan, choice).tolist()

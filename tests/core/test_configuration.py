@@ -82,6 +82,11 @@ def test_an_objective_may_be_declared_and_named() -> None:
     assert read("objective: {kpi: retention, name: ours}").objective.name == "ours"
 
 
+def test_a_placement_answered_by_needs_requires_them() -> None:
+    advice = read("placements: {advice: {generators: [knowledge], rank_by: generator}}").placements["advice"]
+    assert advice.requires == ("needs",)
+
+
 def test_what_holds_is_told_as_plain_values() -> None:
     told = read(FILE).as_json()
     assert told["objective"] == "margin"

@@ -170,6 +170,22 @@ def test_a_record_of_two_hundred_candidates_has_a_trace_of_about_a_kilobyte(deci
     assert len(row["trace"]) < 6 * len(row["candidate_item_ids"]) + 200
 
 
+def test_the_longest_words_stay_within_the_bound(decided: Decides, items: ItemTable) -> None:
+    long = "\N{CLINKING BEER MUGS}" * 150
+    condition = parse_condition({"any": [{"brand": long}, {"not": {"brand": long}}]})
+    wordy = replace(
+        CALM,
+        boosts=(Boost(condition, 1.1),) * 16,
+        pins=tuple(Pin(long + str(place), place) for place in range(1, 17)),
+        freshness=Freshness(1.0, 1e5, 10**9),
+        diversity=Diversity(0.5, 1, 1),
+    )
+    needs = {"must": [{"not": {"brand": long}}] * 20, "nice": [{"when": {"brand": long}}] * 30, "budget": 1e6}
+    row = record(decided(wordy, k=100, needs=needs, filter={"not": {"brand": long}}))
+    assert len(row["trace"].encode()) <= BYTES_PER_CANDIDATE * len(row["candidate_item_ids"]) + FIXED_BYTES
+    assert len(row["trace"].encode()) > 20_000
+
+
 def test_new_items_get_their_share_although_nobody_retrieved_them(shop: Shop, items: ItemTable, at_ms: int) -> None:
     new = [row for row in range(len(items)) if items.integers("is_available")[row]][-30:]
     listed = np.zeros(len(items), np.int64)
