@@ -6,6 +6,7 @@ above alone, so the logged probability of each choice is exact, whatever was exp
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,11 +63,17 @@ class _Shelf:
         for row in pinned:
             self._count(row)
 
-    def take(self, row: int) -> int:
+    def choices(self, among: set[int] | None = None) -> list[int]:
+        """What a place may show, planned first: what is left of the pool, else the first behind it, certain."""
+        pool = self.pool if among is None else [row for row in self.pool if row in among]
+        if pool:
+            return pool
+        return list(itertools.islice((row for row in self.rest if among is None or row in among), 1))
+
+    def take(self, row: int) -> None:
         """Remove a row, and with it everything whose cap it fills."""
         (self.pool if row in self.pool else self.rest).remove(row)
         self._count(row)
-        return row
 
     def _count(self, row: int) -> None:
         for room, codes in zip(self._room, self._codes, strict=True):
@@ -92,29 +99,19 @@ def fill(plan: Plan, policy: SlatePolicy, seed: int) -> Choice:
         if place in plan.pins:
             row, propensity, way = plan.pins[place], 1.0, PINNED
         else:
-            owed = bool(fresh) and n_fresh < math.floor(plan.fresh_share * (place + 1) + 1e-9)
-            pool = [row for row in shelf.pool if row in fresh] if owed else shelf.pool
-            rest = [row for row in shelf.rest if row in fresh] if owed else shelf.rest
-            if owed and not pool and not rest:
-                owed, pool, rest = False, shelf.pool, shelf.rest
-            if pool:
-                which, propensity = draw_place(len(pool), share, draws[0][place], draws[1][place])
-                chosen = pool[which]
-            elif rest:
-                which, propensity, chosen = 0, 1.0, rest[0]
-            else:
+            is_due = bool(fresh) and n_fresh < math.floor(plan.fresh_share * (place + 1) + 1e-9)
+            choices = (shelf.choices(fresh) if is_due else []) or shelf.choices()
+            if not choices:
                 continue  # nothing is left for this place; a pin further down moves up
-            way = _way(which > 0, owed and chosen != _first(shelf))
-            row = shelf.take(chosen)
+            which, propensity = draw_place(len(choices), share, draws[0][place], draws[1][place])
+            row = choices[which]
+            way = _way(which > 0, is_due and row != shelf.choices()[0] and row in fresh)
+            shelf.take(row)
         rows.append(row)
         propensities.append(propensity)
         ways.append(way)
         n_fresh += row in fresh
     return Choice(np.array(rows, dtype=np.int64), np.array(propensities), "".join(ways))
-
-
-def _first(shelf: _Shelf) -> int:
-    return (shelf.pool or shelf.rest)[0]
 
 
 def _way(is_explored: bool, is_quota: bool) -> str:
