@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from orchestration.resources import PROJECT_ROOT, Ring
 from recommender.errors import InputError
-from recommender.events import EVENT_STRENGTHS
+from recommender.events import EVENT_STRENGTHS, RATINGS
 from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH
 from recommender.workspace import Workspace
 
@@ -54,6 +54,7 @@ def dbt_variables(ring: Ring) -> str:
             "recent_length": RECENT_LENGTH,
             "purchase_days_length": PURCHASE_DAYS_LENGTH,
             "event_strengths": EVENT_STRENGTHS,
+            "ratings": RATINGS,
         },
         sort_keys=True,
     )

@@ -6,7 +6,10 @@ Times are UTC. In tables they are timestamps with millisecond precision; in arit
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +19,9 @@ __all__ = [
     "DECISION_SCHEMA",
     "EVENT_SCHEMA",
     "EVENT_STRENGTHS",
+    "RATINGS",
     "Interaction",
+    "settled_type",
     "strength_of",
 ]
 
@@ -42,6 +47,27 @@ EVENT_STRENGTHS: dict[str, int] = {
     "add_to_cart": 4,
     "purchase": 6,
 }
+
+
+# Where an event's properties say how good a rating is, and from which share of its scale on it is positive: with the
+# scale's own `rating_max`, or with 5, three stars are, two are not. dbt receives this as the variable `ratings`.
+RATINGS: dict[str, Any] = {"keys": ["rating", "stars", "score", "value"], "max": 5, "liked_share": 0.6}
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+
+def settled_type(event_type: str, properties: Mapping[str, Any]) -> str:
+    """The canonical type, once the value of a rating is looked at: a low one is a dislike. dbt says the same."""
+    if event_type != "rating":
+        return event_type
+    value = _number(next((properties[key] for key in RATINGS["keys"] if properties.get(key) is not None), None))
+    most = _number(properties.get("rating_max"))
+    scale = most if most is not None and most > 0 else float(RATINGS["max"])
+    return "dislike" if value is not None and value < RATINGS["liked_share"] * scale else event_type
+
+
+def _number(value: Any) -> float | None:
+    text = str(value).strip()
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def strength_of(event_type: str) -> int:

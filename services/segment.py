@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from recommender.events import Interaction
+from recommender.events import Interaction, settled_type
 from services.clock import Clock, parse_moment
 from services.records import ANONYMOUS_PREFIX, DeadLetter, Entry, Message, RecordedEvent, anonymous_user
 
@@ -130,7 +130,7 @@ class _Header:
         fact = Interaction(
             event_id=event_id,
             user_id=self.user_id,
-            event_type=event_type,
+            event_type=settled_type(event_type, properties),
             occurred_ms=self.occurred_ms,
             item_id=_item(properties),
             quantity=_integer(properties, "quantity", 0),

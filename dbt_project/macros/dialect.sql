@@ -41,6 +41,29 @@
     cast(json_object({% for name in columns %}'{{ name }}', {{ columns[name] }}{{ ', ' if not loop.last }}{% endfor %}) as varchar)
 {%- endmacro %}
 
+{# One value of a JSON object as text; null where the text is no JSON, the key is missing or its value is null. #}
+{% macro json_text(expression, key) -%}{{- adapter.dispatch('json_text', 'nextbest')(expression, key) -}}{%- endmacro %}
+{% macro duckdb__json_text(expression, key) -%}
+    case when json_valid({{ expression }}) then json_extract_string({{ expression }}, '$.{{ key }}') end
+{%- endmacro %}
+
+{# A JSON object with one value added or replaced; an object of that value alone where the text is no JSON. #}
+{% macro json_with(expression, key, value) -%}{{- adapter.dispatch('json_with', 'nextbest')(expression, key, value) -}}{%- endmacro %}
+{% macro duckdb__json_with(expression, key, value) -%}
+    case
+        when {{ value }} is null then {{ expression }}
+        when json_valid({{ expression }})
+            then cast(json_merge_patch({{ expression }}, json_object('{{ key }}', {{ value }})) as varchar)
+        else cast(json_object('{{ key }}', {{ value }}) as varchar)
+    end
+{%- endmacro %}
+
+{# A text that is a plain decimal number, as one; else null. #}
+{% macro plain_number(expression) -%}{{- adapter.dispatch('plain_number', 'nextbest')(expression) -}}{%- endmacro %}
+{% macro duckdb__plain_number(expression) -%}
+    case when regexp_full_match(trim({{ expression }}), '[+-]?[0-9]+(\.[0-9]+)?') then try_cast(trim({{ expression }}) as double) end
+{%- endmacro %}
+
 {# Value of `expression` in the row that comes last (first) by (at, tie). #}
 {% macro latest(expression, at, tie) -%}{{- adapter.dispatch('latest', 'nextbest')(expression, at, tie) -}}{%- endmacro %}
 {% macro duckdb__latest(expression, at, tie) -%}

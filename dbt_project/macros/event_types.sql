@@ -28,3 +28,24 @@
         else {{ snake }}
     end
 {%- endmacro %}
+
+{# The canonical type once the value of a rating is looked at: a low one is a dislike. The same words as
+   recommender/events.py's `settled_type`, whose constants arrive as the variable `ratings`. #}
+{% macro settled_type(event_type, properties) -%}
+    {%- set said = var('ratings') -%}
+    {%- set values = [] -%}
+    {%- for key in said['keys'] -%}
+        {%- do values.append(json_text(properties, key)) -%}
+    {%- endfor -%}
+    {%- set scale = plain_number(json_text(properties, 'rating_max')) -%}
+    case
+        when {{ event_type }} <> 'rating' then {{ event_type }}
+        when
+            {{ plain_number('coalesce(' ~ (values | join(', ')) ~ ')') }}
+            < cast({{ said['liked_share'] }} as double) * case
+                when {{ scale }} > 0 then {{ scale }} else cast({{ said['max'] }} as double)
+            end
+            then 'dislike'
+        else {{ event_type }}
+    end
+{%- endmacro %}

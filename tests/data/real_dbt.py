@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA, EVENT_STRENGTHS
+from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA, EVENT_STRENGTHS, RATINGS
 from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH
 from recommender.workspace import Workspace
 
@@ -53,6 +53,7 @@ class Warehouse:
             "recent_length": RECENT_LENGTH,
             "purchase_days_length": PURCHASE_DAYS_LENGTH,
             "event_strengths": EVENT_STRENGTHS,
+            "ratings": RATINGS,
         }
         places = {"--project-dir": DBT_PROJECT, "--profiles-dir": DBT_PROJECT}
         private = {"--target-path": self.workspace.dbt_target, "--log-path": self.workspace.logs}

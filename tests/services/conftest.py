@@ -20,7 +20,7 @@ import pytest
 
 from feature_repo.offline import materialise_users
 from recommender.cuts import CutInputs
-from recommender.events import DAY_MS, EVENT_STRENGTHS
+from recommender.events import DAY_MS, EVENT_STRENGTHS, RATINGS
 from recommender.model.bundle import BundleFacts, build_bundle
 from recommender.model.past_slates import retrospective_slates
 from recommender.model.ranker import RankerConfig, fit_ranker
@@ -148,6 +148,7 @@ def _build_marts(workspace: Workspace, tables: Path) -> None:
         "recent_length": RECENT_LENGTH,
         "purchase_days_length": PURCHASE_DAYS_LENGTH,
         "event_strengths": EVENT_STRENGTHS,
+        "ratings": RATINGS,
     }
     places = {
         "NEXTBEST_WAREHOUSE": workspace.warehouse,

@@ -3,7 +3,7 @@ select
     cast(event_id as varchar) as event_id,
     cast(user_id as varchar) as user_id,
     {{ text_or_null('item_id') }} as item_id,
-    cast(event_type as varchar) as event_type,
+    {{ settled_type('cast(event_type as varchar)', 'cast(properties as varchar)') }} as event_type,
     {{ utc_timestamp('occurred_at', 'TIMESTAMP') }} as occurred_at,
     {{ text_or_null('session_id') }} as session_id,
     cast(quantity as bigint) as quantity,

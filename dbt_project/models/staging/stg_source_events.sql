@@ -19,7 +19,7 @@ select
     source_events.event_id,
     source_events.user_id,
     source_events.item_id,
-    event_types.event_type,
+    {{ settled_type('event_types.event_type', 'source_events.properties') }} as event_type,
     source_events.occurred_at,
     source_events.session_id,
     source_events.quantity,

@@ -21,7 +21,7 @@ with typed as (
         {{ landed_text(events, 'placement') }} as placement,
         {{ landed_text(events, 'decision_id') }} as decision_id,
         {{ landed_integer(events, 'position') }} as position,
-        {{ landed_text(events, 'properties') }} as properties
+        {{ json_with(landed_text(events, 'properties'), 'rating', landed_text(events, 'rating')) }} as properties
     from {{ landed_relation(events) }}
 ),
 
