@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from recommender.errors import ConfigurationError
@@ -104,3 +105,30 @@ def test_what_cannot_be_asked_for_is_refused_over_http(served: Any, body: dict[s
     response = served.post("recommend", {"user_id": "u", **body})
     assert response.status_code == 400
     assert told in response.json()["error"]
+
+
+@pytest.mark.slow
+def test_beside_a_product_only_its_neighbours_are_proposed_and_it_is_not(served: Any) -> None:
+    shown = served.shop.item_ids[0]
+    asked = {"user_id": served.shop.user_ids[3], "placement": "product_bought_together", "context_items": [shown]}
+    answer = served.post("recommend", asked).raise_for_status().json()
+    record = served.http.get(f"/v1/decisions/{answer['decision_id']}").json()
+    assert len(answer["items"]) == 4
+    assert shown not in record["slate_item_ids"]
+    trace = json.loads(record["trace"])
+    assert trace["generators"] == ["bought_together", "session", "covisitation"]
+    assert set(record["candidate_sources"]) <= {*trace["generators"], "popular"}
+
+
+@pytest.mark.slow
+def test_the_same_needs_lift_the_hybrid_elsewhere(served: Any) -> None:
+    needs = {"nice": [{"when": {"price": {"max": 12}}}]}
+    body = {"user_id": served.shop.user_ids[4], "k": 10}
+    prices = pq.read_table(served.shop.workspace.mart("items"), columns=["item_id", "price_micros"]).to_pylist()
+    price = {row["item_id"]: row["price_micros"] for row in prices}
+    cheap = []
+    for asked in (body, {**body, "needs": needs}):
+        items = served.post("recommend", asked).raise_for_status().json()["items"]
+        cheap.append(sum(price[item["item_id"]] <= 12_000_000 for item in items))
+        assert all(("reason" in item) == ("needs" in asked) for item in items)
+    assert cheap[1] > cheap[0]
