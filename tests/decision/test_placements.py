@@ -19,6 +19,7 @@ from recommender.conditions import AllOf, parse_condition
 from recommender.decision.pipeline import Decision, DecisionRequest, decide
 from recommender.decision.placements import PLACEMENTS, Boost, Diversity, Freshness, Pin, Placement
 from recommender.decision.policy import SlatePolicy
+from recommender.decision.protocols import Scored
 from recommender.decision.replay import replay
 from recommender.decision.trace import BYTES_PER_CANDIDATE, FIXED_BYTES, whereabouts
 from recommender.errors import RequestError
@@ -282,3 +283,34 @@ def test_caps_hold_in_the_popular_tier_too(shop: Shop, items: ItemTable, at_ms: 
     assert set(counts.values()) == {1}
     if of_item["i000003"]["is_available"]:
         assert decision.slate_item_ids[1] == "i000003"
+
+
+def test_explicit_needs_alone_beat_popularity_for_people_without_a_history(
+    shop: Shop, items: ItemTable, at_ms: int
+) -> None:
+    """Each says which two categories they like most; what they are shown is judged by their true taste."""
+
+    class Indifferent(TasteScorer):
+        """Knows what is popular and nobody's taste."""
+
+        def score(self, user: Any, context: Any, item_index: Any = None, *rest: Any) -> Scored:
+            scored = super().score(user, context, item_index, *rest)
+            quality = self.shop.catalogue.quality[scored.item_index].astype(np.float32)
+            return replace(scored, scores=quality)
+
+    scorer, everything = Indifferent(shop, items), np.arange(len(items))
+    category = np.array(items.table["category"].to_pylist())
+    gains = []
+    for person in range(40):
+        liked = shop.preference(person, everything, np.array([at_ms]))
+        favourites = sorted(set(category), key=lambda name: -liked[category == name].mean())[:2]
+        needs = {"nice": [{"when": {"category": name}, "weight": 2 - place} for place, name in enumerate(favourites)]}
+        shown = []
+        for asked in ({"placement": "needs", "needs": needs}, {"placement": "home"}):
+            body = {"user_id": f"u{person:07d}", **asked}
+            calm = {"needs": PLACEMENTS["needs"], "home": replace(PLACEMENTS["home"], policy=SlatePolicy())}
+            decision = decide(DecisionRequest.parse(body, "d1", at_ms, calm), None, [], scorer, calm)
+            shown.append(liked[items.positions(decision.slate_item_ids)].mean())
+        gains.append(shown[0] - shown[1])
+    gain = np.array(gains)
+    assert gain.mean() - 2 * gain.std() / np.sqrt(len(gain)) > 0
