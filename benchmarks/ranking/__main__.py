@@ -3,8 +3,9 @@
     python -m benchmarks.ranking --dataset online_retail --path ../shared/data/online_retail
         [--systems nextbest 'TIFU-KNN' …] [--skip-nextbest] [--out DIR]
 
-Writes DIR/ranking-<dataset>.json and .png, and prints a table for all purchases and one for novel ones. The protocol is
-in protocol.py, the cuts in datasets.py, the peers and what they may choose from in peers/.
+Writes DIR/ranking-<dataset>.json and .png, and prints a table for all purchases and one for novel ones. The protocol
+is in protocol.py, the cuts in datasets.py, the peers and what they may choose from in peers/. Peers are measured once:
+what they gave is kept in DIR/peers until their code, libraries or data change; the platform is run each time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.ranking.datasets import DATASETS
-from benchmarks.ranking.measuring import measure
+from benchmarks.ranking.kept import fingerprint, keep, kept
+from benchmarks.ranking.measuring import Measured, measure
 from benchmarks.ranking.peers import PEERS
 from benchmarks.ranking.platform import NEXTBEST
 from benchmarks.ranking.report import draw, figures, show, write
@@ -36,13 +38,23 @@ def main() -> None:
     with Progress(console=Console(stderr=True)) as progress:
         for name in progress.track(systems, description=options.dataset):
             progress.console.print(name)
-            found.append(measure(name, options.dataset, options.path, options.out / "lists"))
+            found.append(_measured(name, options.dataset, options.path, options.out))
     dataset = DATASETS[options.dataset]
     report = figures(found, options.dataset, dataset.horizon_days, dataset.cuts)
     stem = options.out / f"ranking-{options.dataset}"
     write(report, stem.with_suffix(".json"))
     draw(report, stem.with_suffix(".png"))
     show(report, console)
+
+
+def _measured(system: str, dataset: str, folder: Path, out: Path) -> Measured:
+    path, made_from = out / "peers" / f"{dataset}-{system.replace(' ', '_')}.json", fingerprint(folder)
+    found = None if system == NEXTBEST else kept(path, made_from)
+    if found is None:
+        found = measure(system, dataset, folder, out / "lists")
+        if system != NEXTBEST:
+            keep(found, path, made_from)
+    return found
 
 
 if __name__ == "__main__":

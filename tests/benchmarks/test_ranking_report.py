@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.ranking.kept import fingerprint, keep, kept
 from benchmarks.ranking.measuring import Measured
 from benchmarks.ranking.platform import NEXTBEST
 from benchmarks.ranking.protocol import KINDS, METRICS
@@ -48,3 +49,17 @@ def test_the_table_puts_the_best_first(report: dict[str, object]) -> None:
 def test_the_picture_is_drawn(report: dict[str, object], tmp_path: Path) -> None:
     draw(report, tmp_path / "ranking.png")
     assert (tmp_path / "ranking.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_peer_is_taken_as_it_was_until_something_it_follows_from_changes(tmp_path: Path) -> None:
+    (tmp_path / "data.parquet").write_bytes(b"one")
+    made_from, path = fingerprint(tmp_path), tmp_path / "peers" / "ALS.json"
+    assert kept(path, made_from) is None
+    found = measured("ALS", 0.3)
+    keep(found, path, made_from)
+    again = kept(path, made_from)
+    assert again is not None
+    assert again.as_json() == found.as_json()
+    assert again.values["novel"]["R@20"].tolist() == found.values["novel"]["R@20"].tolist()
+    (tmp_path / "data.parquet").write_bytes(b"two")
+    assert kept(path, fingerprint(tmp_path)) is None
