@@ -104,8 +104,9 @@ PLACEMENTS: Mapping[str, Placement] = _by_name(
         policy=SlatePolicy(0.05),
     ),
     Placement("cart", default_k=6),
-    # A mail cannot be corrected once sent: less is tried in it.
-    Placement("email", default_k=6, diversity=Diversity(max_per_category=3), policy=SlatePolicy(exploration=0.05)),
+    # A mail cannot be corrected once sent: less is tried in it. No caps are shipped: in a shop of one category, or
+    # under a filter by category, a cap of three would end every slate at three.
+    Placement("email", default_k=6, diversity=Diversity(weight=0.1), policy=SlatePolicy(exploration=0.05)),
     Placement("category", default_k=24, requires=("filter",)),
     Placement("rerank", default_k=20, requires=("candidates",), hides_context=False, policy=GREEDY),
     Placement("buy_again", default_k=10, bought="only", policy=GREEDY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,14 +143,31 @@ def test_constraints_hold_whatever_is_drawn(plan: Plan, share: float, pool: int,
 @given(plans(), st.floats(0, 1), st.integers(0, 2**63 - 1))
 @settings(max_examples=250, deadline=None)
 def test_the_quota_is_met_at_every_place_while_new_items_are_left(plan: Plan, share: float, seed: int) -> None:
-    plan = Plan(plan.k, plan.order, plan.pins, (), plan.fresh, plan.fresh_share)
+    plan = replace(plan, pins={}, caps=())
+    assert plan.fresh is not None
+    is_new = plan.fresh[fill(plan, SlatePolicy(share, 8), seed).rows]
+    there = int(plan.fresh[plan.order].sum())
+    for places in range(1, len(is_new) + 1):
+        due = math.floor(plan.fresh_share * places + 1e-9)
+        assert is_new[:places].sum() >= min(due, there)
+
+
+@given(plans(), st.floats(0, 1), st.integers(0, 2**63 - 1))
+@settings(max_examples=100, deadline=None)
+def test_under_pins_and_caps_a_due_place_shows_a_new_item_unless_none_may_be_shown(
+    plan: Plan, share: float, seed: int
+) -> None:
     assert plan.fresh is not None
     rows = fill(plan, SlatePolicy(share, 8), seed).rows.tolist()
-    there = [row for row in plan.order.tolist() if plan.fresh[row] and row not in plan.pins.values()]
-    for place in range(1, len(rows) + 1):
-        shown = [row for row in rows[:place] if plan.fresh[row]]
-        free = sum(row not in plan.pins.values() for row in rows[:place])
-        due = math.floor(plan.fresh_share * place + 1e-9)
-        assert len(shown) >= min(due, len(there), free) or plan.pins
-        if not plan.pins:
-            assert len(shown) >= min(due, len(there))
+    if len(rows) < plan.k:
+        return  # a short slate has lost its places
+    for place, row in enumerate(rows):
+        due = math.floor(plan.fresh_share * (place + 1) + 1e-9) > plan.fresh[rows[:place]].sum()
+        if due and place not in plan.pins and not plan.fresh[row]:
+            before = [*rows[:place], *(pin for at, pin in plan.pins.items() if at > place)]
+            left = [new for new in plan.order.tolist() if plan.fresh[new] and new not in before]
+            assert all(any(_is_full(cap, before, new) for cap in plan.caps) for new in left)
+
+
+def _is_full(cap: Cap, before: list[int], row: int) -> bool:
+    return bool(cap.codes[row] >= 0 and (cap.codes[before] == cap.codes[row]).sum() >= cap.limit)
