@@ -1,9 +1,9 @@
 """How likely a position of a slate is to be looked at, estimated from what the policy left to chance.
 
-An item's place in the policy's own order says how good it is thought to be; where it was shown differs from that
-place only because slots before it were explored. So among items of one such *class* the position is random, and
-answers at position p of class c follow θ(p) · q(c) (the position-based model, Joachims et al. 2017; exploration as
-the intervention, Agarwal et al. 2019). Nothing is ranked here.
+An item's planned rank says how good it was thought to be; where it was shown differs from that only because slots
+were explored, its own or one before it. So among items of one such *class* the position is random, and answers at
+position p of class c follow θ(p) · q(c) (the position-based model, Joachims et al. 2017; exploration as the
+intervention, Agarwal et al. 2019). Nothing is ranked here.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 from scipy.stats import chi2
 
-__all__ = ["UNCORRECTED", "Examination", "ExaminationConfig", "fit_examination", "policy_classes"]
+__all__ = ["UNCORRECTED", "Examination", "ExaminationConfig", "fit_examination"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-GREEDY = 0.5  # ε-slot policies give the best remaining item more than this, and every other one less
-TAIL = 0  # class of what was drawn from below the slate
 
 
 @dataclass(frozen=True)
@@ -57,22 +54,6 @@ class Examination:
 
 
 UNCORRECTED = Examination((), 0, 0, "no correction")
-
-
-def policy_classes(group: Integers, scores: Floats, propensity: Floats) -> Integers:
-    """The place (from 1) of each shown item in its policy's own order, TAIL where that is not known.
-
-    Rows lie by slate and position. What beats the worst greedy choice of a slate has its place among the shown
-    ones: a greedy choice is the best remaining, so all that is better was shown before it.
-    """
-    size = np.bincount(group)
-    order = np.lexsort((-scores, group))
-    place = np.empty(len(group), dtype=np.int64)
-    place[order] = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size) + 1
-    worst = np.zeros(len(size), dtype=np.int64)
-    greedy = propensity > GREEDY
-    np.maximum.at(worst, group[greedy], place[greedy])
-    return np.where(place <= worst[group], place, TAIL)
 
 
 def fit_examination(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import json
 
 from recommender.events import DAY_MS
 from recommender.model.examination import (
@@ -19,7 +20,6 @@ from recommender.model.examination import (
     Examination,
     ExaminationConfig,
     fit_examination,
-    policy_classes,
 )
 from recommender.model.features import feature_version
 from recommender.model.labels import event_grades
@@ -27,6 +27,11 @@ from recommender.model.training_set import GROUP_SCHEMA, TrainingConfig, Trainin
 from recommender.objectives import Objective
 
 __all__ = ["served_examination", "served_slates"]
+
+# What a record's trace says of the plan: for each candidate its planned rank from 1 (0 and less: removed), and
+# a letter a shown item.
+TRACE = pa.schema([("fates", pa.list_(pa.int64())), ("ways", pa.string())])
+PINNED = b"P"
 
 
 def served_slates(
@@ -69,16 +74,48 @@ def served_examination(
     decisions: pa.Table, events: pa.Table, attribution_days: float, config: ExaminationConfig | None = None
 ) -> Examination:
     """How positions of the shown slates are looked at, from answers of every kind: a look does not depend on the
-    objective. A position of one placement is not that of another, so each has its own classes of items."""
+    objective. A rank of one placement is not that of another, so each has its own classes of items. Reads what was
+    planned from the records' traces; decisions without one, and pinned items, say nothing."""
     shown = pc.greater(pc.fill_null(pc.list_value_length(decisions["slate_item_ids"]), 0), 0)
-    kept = decisions.filter(shown).combine_chunks()
+    kept = decisions.filter(pc.and_(shown, pc.is_valid(decisions["trace"]))).combine_chunks()
     slates = _Slates.of(kept)
     any_answer = Objective(kpi="engagement", weights=(), other=1, attribution_days=attribution_days)
-    scores = pc.list_flatten(kept["slate_scores"]).to_numpy().astype(np.float64)
-    classes = policy_classes(slates.group, scores, slates.propensity)
+    answered = _outcome_labels(slates, events, any_answer) > 0
+    rank = _planned_ranks(kept, slates)
     placement = _place(kept["placement"], pc.unique(kept["placement"]))[slates.group]
-    apart = placement * (int(classes.max(initial=0)) + 1) + classes
-    return fit_examination(slates.position, apart, _outcome_labels(slates, events, any_answer) > 0, config)
+    classes = placement * (int(rank.max(initial=0)) + 1) + rank
+    is_known = rank > 0
+    return fit_examination(slates.position[is_known], classes[is_known], answered[is_known], config)
+
+
+def _planned_ranks(decisions: pa.Table, slates: _Slates) -> npt.NDArray[np.int64]:
+    """Rank from 1 that each shown item had in its plan; 0 where it was pinned or the trace does not say."""
+    planned = np.zeros(len(slates.group), dtype=np.int64)
+    if not len(decisions):
+        return planned
+    lines = "\n".join(decisions["trace"].to_pylist()).encode()
+    options = json.ParseOptions(explicit_schema=TRACE, unexpected_field_behavior="ignore")
+    traces = json.read_json(pa.BufferReader(lines), parse_options=options)
+    sizes, known = (
+        pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+        for column in (decisions["candidate_item_ids"], traces["fates"])
+    )
+    whole = np.flatnonzero(sizes == known)
+    owner = np.repeat(whole, sizes[whole])
+    candidates = pc.list_flatten(decisions["candidate_item_ids"].take(pa.array(whole)))
+    fates = pc.list_flatten(traces["fates"].take(pa.array(whole))).to_numpy()
+    distinct = pc.unique(slates.item_id)
+    code = _place(candidates, distinct)
+    was_shown = code >= 0
+    keys = owner[was_shown] * len(distinct) + code[was_shown]
+    order = np.argsort(keys, kind="stable")
+    wanted = slates.group * len(distinct) + _place(slates.item_id, distinct)
+    if len(keys):
+        at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+        planned = np.where(keys[at] == wanted, np.maximum(fates[was_shown][at], 0), 0)
+    ways = "".join(pc.fill_null(traces["ways"], "").to_pylist())
+    is_pinned = np.frombuffer(ways.encode(), dtype="S1") == PINNED
+    return np.where(is_pinned, 0, planned) if len(is_pinned) == len(planned) else planned
 
 
 @dataclass(frozen=True)

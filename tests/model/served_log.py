@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from small_shop import day, event_table
 
-from recommender.decision.policy import draw_place
+from recommender.decision.policy import SlatePolicy, seed_of
+from recommender.decision.slots import Plan, fill
 from recommender.events import DECISION_SCHEMA
 from recommender.model.features import feature_version
 
@@ -37,7 +39,8 @@ def served_log(n: int, fall: float, seed: int, exploration: float = 0.1) -> Serv
     is looked at with probability p^−fall."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, CANDIDATES, len(NAMES))).astype(np.float32)
-    rows, propensities = zip(*(_slate(scores, rng, exploration) for scores in features[:, :, 0]), strict=True)
+    plans = [SlatePlan.drawn(scores, seed, place, exploration) for place, scores in enumerate(features[:, :, 0])]
+    rows, propensities = [plan.rows for plan in plans], [plan.propensities for plan in plans]
     shown = np.take_along_axis(features, np.asarray(rows)[:, :, None], axis=1)
     looked = (np.arange(1, K + 1) ** -fall) * appeal(shown)
     answered = rng.random((n, K)) < looked
@@ -49,8 +52,9 @@ def served_log(n: int, fall: float, seed: int, exploration: float = 0.1) -> Serv
         "placement": ["home"] * n,
         "decided_at": decided,
         "slate_item_ids": names,
-        "slate_scores": [slate.tolist() for slate in shown[:, :, 0]],
-        "slate_propensities": list(propensities),
+        "candidate_item_ids": [[f"item-{row:03d}" for row in range(CANDIDATES)]] * n,
+        "trace": [plan.trace for plan in plans],
+        "slate_propensities": propensities,
         "slate_features": [slate.astype("<f4").tobytes() for slate in shown],
         "feature_version": [feature_version(NAMES)] * n,
     }
@@ -66,12 +70,19 @@ def served_log(n: int, fall: float, seed: int, exploration: float = 0.1) -> Serv
     )
 
 
-def _slate(
-    scores: npt.NDArray[np.float32], rng: np.random.Generator, exploration: float
-) -> tuple[list[int], list[float]]:
-    order, left, rows, propensities = np.argsort(-scores, kind="stable").tolist(), list(range(POOL)), [], []
-    for first, second in rng.random((K, 2)).tolist():
-        place, chance = draw_place(len(left), exploration, first, second)
-        rows.append(order[left.pop(place)])
-        propensities.append(chance)
-    return rows, propensities
+@dataclass(frozen=True)
+class SlatePlan:
+    """A slate as the decision's own code draws it from a plan by score, and the trace that it leaves."""
+
+    rows: list[int]
+    propensities: list[float]
+    trace: str
+
+    @classmethod
+    def drawn(cls, scores: npt.NDArray[np.float32], seed: int, place: int, exploration: float) -> SlatePlan:
+        plan = Plan(K, np.argsort(-scores, kind="stable"))
+        choice = fill(plan, SlatePolicy(exploration, POOL), seed_of(f"{seed}-{place}"))
+        fates = np.empty(CANDIDATES, dtype=np.int64)
+        fates[plan.order] = np.arange(1, CANDIDATES + 1)
+        trace = json.dumps({"k": K, "rules": [], "fates": fates.tolist(), "ways": choice.ways})
+        return cls(choice.rows.tolist(), choice.propensities.tolist(), trace)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import kendalltau
 from served_log import NAMES, ServedLog, served_log
 
-from recommender.model.examination import UNCORRECTED, Examination, fit_examination, policy_classes
+from recommender.model.examination import UNCORRECTED, Examination, fit_examination
 from recommender.model.ranker import RankerConfig, fit_ranker
 from recommender.model.served_slates import served_examination, served_slates
 
@@ -29,6 +32,7 @@ def recovered(log: ServedLog, examination: Examination) -> tuple[float, float]:
     return float(np.mean(order)), float(np.mean((ours @ discount) / (best @ discount)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_curve_of_a_known_log_is_found(seed: int) -> None:
     found = measured(served_log(4_000, 0.8, seed))
@@ -60,6 +64,7 @@ def test_without_bias_nothing_is_corrected(seed: int) -> None:
     assert (same == 1).all()
 
 
+@pytest.mark.slow
 def test_chance_alone_seldom_looks_like_bias() -> None:
     rng = np.random.default_rng(5)
     position = np.tile(np.arange(1, 11), 600)
@@ -82,14 +87,30 @@ def test_without_exploration_position_and_quality_cannot_be_told_apart() -> None
     assert measured(served_log(2_000, 1.0, 1, exploration=0.0)).curve == ()
 
 
-def test_an_items_class_is_its_place_among_what_the_policy_surely_preferred() -> None:
-    # Slate 0 as planned. In slate 1 the second slot was explored: its item beats nothing that was planned.
-    # In slate 2 the first slot shows early what was second anyway, and the last slot is explored.
-    group = np.repeat([0, 1, 2], 4)
-    scores = np.array([9.0, 8, 7, 6, 9, 1, 8, 7, 8, 9, 7, 1])
-    planned, explored = 0.9, 0.002
-    propensity = np.array([planned] * 5 + [explored] + [planned] * 2 + [explored] + [planned] * 2 + [explored])
-    assert policy_classes(group, scores, propensity).tolist() == [1, 2, 3, 4, 1, 0, 2, 3, 2, 1, 3, 0]
+def test_a_plan_that_is_not_in_the_order_of_scores_is_read_as_it_was() -> None:
+    """Diversity moves items for reasons of its own: a rank by score would then mix chance with intent."""
+    log = served_log(3_000, 0.8, 4)
+    reversed_scores = [[-float(value) for value in range(10)]] * len(log.decisions)
+    place = log.decisions.column_names.index("slate_scores")
+    field = log.decisions.schema.field("slate_scores")
+    moved = log.decisions.set_column(place, field, pa.array(reversed_scores, field.type))
+    assert served_examination(moved, log.events, 7.0) == measured(log)
+
+
+def test_pinned_items_and_records_without_a_trace_say_nothing() -> None:
+    log = served_log(1_000, 0.8, 4)
+    place, field = log.decisions.column_names.index("trace"), log.decisions.schema.field("trace")
+
+    def with_traces(texts: list[str | None]) -> Examination:
+        changed = log.decisions.set_column(place, field, pa.array(texts, pa.string()))
+        return served_examination(changed, log.events, 7.0)
+
+    traces = log.decisions["trace"].to_pylist()
+    assert with_traces([None, *traces[1:]]).slots == 10_000 - 10
+    first = json.loads(traces[0])
+    assert with_traces([json.dumps(first | {"ways": "P" + first["ways"][1:]}), *traces[1:]]).slots == 10_000 - 1
+    assert with_traces([json.dumps(first | {"fates": first["fates"][:-1]}), *traces[1:]]).slots == 10_000 - 10
+    assert with_traces([None] * 1_000).curve == ()
 
 
 def test_positions_beyond_the_curve_and_rows_never_shown_are_defined() -> None:
