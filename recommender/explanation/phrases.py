@@ -21,9 +21,11 @@ GENERATOR_PHRASES: Mapping[str, str] = {
     "als": "it fits the person's taste as like-minded people show it",
     "neighbours": "people with the nearest histories chose it",
     "content": "it is alike in text, category, brand or price to what the person chose",
+    "like_recent": "it is alike in text, category, brand or price to what the person looked at last",
     "sequence": "it usually comes next after what the person did last",
     "arrivals": "it is new",
     "popular": "many people choose it",
+    "popular_category": "it is popular in the categories of the person's taste",
     "popular_segment": "many people in the person's country or on their device choose it",
     "trending": "it sells better than usual these days",
 }

@@ -68,6 +68,13 @@ class UserBatch:
         return np.asarray(pc.equal(types, "skip").to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     @cached_property
+    def context_items(self) -> tuple[Integers, Integers]:
+        """(user row, item index) of each item that a context names, in the order named; −1 for an unknown one."""
+        named = self.contexts.context_item_ids
+        owner = np.repeat(np.arange(len(self)), [len(items) for items in named])
+        return owner, self.items.positions([item for items in named for item in items])
+
+    @cached_property
     def history_age_days(self) -> npt.NDArray[np.float64]:
         """Days from the last event with each history item to the moment of the decision; at least 0."""
         age = self.contexts.at_ms[self.history_user] - self.history("last_ms")

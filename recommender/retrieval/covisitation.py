@@ -120,7 +120,7 @@ class SessionGenerator:
         newest = at[np.minimum(offsets[:-1], max(len(at) - 1, 0))] if len(at) else np.zeros(len(batch), np.int64)
         weight = np.exp2((at - newest[owner]) / (DAY_MS * self.config.session_half_life_days))
         item = np.where(batch.recent_is_skip, -1, item)
-        shown, shown_owner = _context_items(batch)
+        shown_owner, shown = batch.context_items
         owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
         weight = np.concatenate([np.ones(len(shown)), weight])
         # By user, context items first: repeated items add up in that order, in every batch alike.
@@ -148,7 +148,7 @@ class BoughtTogetherGenerator:
     name: str = "bought_together"
 
     def scores(self, batch: UserBatch) -> Panel:
-        shown, owner = _context_items(batch)
+        owner, shown = batch.context_items
         known = shown >= 0
         parts = (np.ones(known.sum(), dtype=np.float32), (owner[known], shown[known]))
         seeds = sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
@@ -160,12 +160,6 @@ class BoughtTogetherGenerator:
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # the pairs are kept once, by CovisitationGenerator
-
-
-def _context_items(batch: UserBatch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    named = batch.contexts.context_item_ids
-    owner = np.repeat(np.arange(len(batch)), [len(items) for items in named])
-    return batch.items.positions([item for items in named for item in items]), owner
 
 
 def _matrix(pairs: pa.Table, items: ItemTable) -> sparse.csr_matrix:

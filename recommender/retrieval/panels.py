@@ -110,7 +110,8 @@ class SparsePanel:
         return user.astype(np.int64), matrix.indices[entry].astype(np.int64)
 
     def at(self, user: Integers, item: Integers) -> Floats:
-        return np.asarray(self.matrix[user, item], dtype=np.float32).ravel()
+        # scipy answers no pairs with a matrix instead of an array.
+        return np.asarray(self.matrix[user, item], dtype=np.float32).ravel() if len(user) else _zeros(0)
 
     def best(self) -> Floats:
         highest = _zeros(self.matrix.shape[0])

@@ -127,8 +127,11 @@ class Retriever:
     def limits(self, per_generator: int | None = None, generators: Sequence[str] | None = None) -> list[int]:
         """How many items each generator may propose to a person, in the generators' order."""
         count = self.config.per_generator if per_generator is None else per_generator
+        shares = {family.name: family.share for family in FAMILIES if family.share is not None and generators is None}
         asked = self.names if generators is None else generators
-        limits = {name: max(self.config.history_items, count) if name == "history" else count for name in asked}
+        limits = {name: min(shares.get(name, count), count) for name in asked}
+        if "history" in limits:
+            limits["history"] = max(self.config.history_items, count)
         return [limits.get(name, 0) for name in self.names]
 
     @cached_property

@@ -40,6 +40,13 @@ def dense(generator: CandidateGenerator, batch: UserBatch) -> np.ndarray:
     return generator.scores(batch).at(user, item).reshape(len(batch), -1)
 
 
+def seeds_of(batch: UserBatch, user: int, name: str) -> list[int]:
+    """Items that the content family starts from: the whole history, or the last three different ones."""
+    if name == "content":
+        return batch.history_item[batch.history_user == user].tolist()
+    return list(dict.fromkeys(batch.recent_item[batch.recent_user == user].tolist()))[:3]
+
+
 def two_events() -> pa.Table:
     return event_table(
         [
@@ -133,17 +140,20 @@ def test_als_is_implicits_and_folds_histories_in_by_ridge_regression(shop: Shop,
 def test_candidates_are_the_union_of_each_generators_best(shop: Shop, retriever: Retriever) -> None:
     batch = batch_of(shop)
     found = retriever.retrieve_batch(batch, per_generator=5)
-    panels = [dense(generator, batch) for generator in retriever.generators]
+    panels = {generator.name: dense(generator, batch) for generator in retriever.generators}
     for user in (0, 11, len(batch) - 1):
         mine = slice(*found.offsets[user : user + 2])
-        expected = set(np.flatnonzero(panels[0][user] > 0).tolist())  # the history has a share of its own
-        for scores in panels[1:]:
-            best = np.lexsort((np.arange(scores.shape[1]), -scores[user]))[:5]
-            expected |= {int(item) for item in best if scores[user, item] > 0}
-        assert found.item_index[mine].tolist() == sorted(expected)
-        for column, scores in enumerate(panels):
+        expected = set(np.flatnonzero(panels["history"][user] > 0).tolist())  # the history has a share of its own
+        for name, scores in panels.items():
+            proposable = scores[user].copy()
+            if name in ("content", "like_recent"):  # what it starts from is not proposed
+                proposable[seeds_of(batch, user, name)] = 0
+            best = np.lexsort((np.arange(len(proposable)), -proposable))[:5]
+            expected |= {int(item) for item in best if proposable[item] > 0}
+            column = GENERATORS.index(name)
+            assert found.best[user, column] == max(proposable.max(), 0)
             assert found.retrieval_scores[mine, column].tolist() == scores[user, found.item_index[mine]].tolist()
-            assert found.best[user, column] == max(scores[user].max(), 0)
+        assert found.item_index[mine].tolist() == sorted(expected)
     assert found.generators == GENERATORS
 
 

@@ -16,7 +16,7 @@ from recommender.model.training_set import TrainingSet
 SMALL = SearchConfig(trials=5, random_trials=3, draws=200)
 DEFAULTS = RankerConfig(max_rounds=30, patience=5, max_depth=4, min_child_weight=1.0)
 # One stunted tree for ever: no list can be good with it, whatever the noise.
-HOPELESS = replace(DEFAULTS, max_rounds=1, max_depth=3, min_child_weight=100.0, column_share=0.2)
+HOPELESS = replace(DEFAULTS, max_rounds=1, max_depth=3, min_child_weight=100.0, subsample=0.5, column_share=0.2)
 
 
 @pytest.fixture(scope="module")
