@@ -23,7 +23,7 @@ from recommender.model.ranker import Ranker
 
 __all__ = ["CONTEST_METRICS", "Contest", "StandIn", "Trial", "Week", "contest", "standing_in"]
 
-CONTEST_METRICS = ("ndcg@10", "recall@20", *KPI_METRICS.values())
+CONTEST_METRICS = ("ndcg@10", "ndcg@20", "recall@20", *KPI_METRICS.values())
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ class GateConfig:
     positive event, where fewer than `min_users` have a value of it (a shop of ratings sells nothing).
 
     Against the champion the lower bound of the paired difference may lie below 0 by `margin` × the champion's mean;
-    no slice's upper bound may lie that far below.
+    no slice's upper bound (of `slice_metric`) may lie that far below.
     """
 
     kind: str = "repeat"
     metric: str = ""
-    fallback: str = "ndcg@10"
+    fallback: str = "ndcg@20"
+    slice_metric: str = "ndcg@10"
     min_users: int = 50
     margin: float = 0.05
 
@@ -92,14 +93,14 @@ def _champion_refusals(evidence: Evidence, metric: str, config: GateConfig) -> I
             f"{-allowed:.4f}. {evidence.champion}"
         )
     for found in evidence.slices:
-        lead = found.differences.get(CHAMPION, {}).get(config.fallback)
+        lead = found.differences.get(CHAMPION, {}).get(config.slice_metric)
         if found.kind != config.kind or lead is None:
             continue
-        floor = -config.margin * found.figures[CHAMPION][config.fallback].mean
+        floor = -config.margin * found.figures[CHAMPION][config.slice_metric].mean
         if lead.high < floor:
             yield (
-                f"Worse than the champion for {found.dimension} {found.name}: {config.kind} {config.fallback} differs "
-                f"by {lead} on {found.users} users; the upper bound must not be below {floor:.4f}."
+                f"Worse than the champion for {found.dimension} {found.name}: {config.kind} {config.slice_metric} "
+                f"differs by {lead} on {found.users} users; the upper bound must not be below {floor:.4f}."
             )
 
 

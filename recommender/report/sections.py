@@ -19,13 +19,13 @@ OURS = "challenger"
 COLOURS = {OURS: "#2563eb", "champion": "#d97706", "own frequency + popularity": "#64748b", "popularity": "#94a3b8"}
 KINDS = {"repeat": "Everything counts, also what a person had before", "novel": "Only things new to the person"}
 KPIS = {
-    "conversion": ("conversion ndcg@10", "what people bought stands high in the list"),
+    "conversion": ("conversion ndcg@20", "what people bought stands high in the list"),
     "revenue": ("revenue recall@20", "share of a person's spend that was in the list"),
     "engagement": (
-        "engagement ndcg@10",
+        "engagement ndcg@20",
         "what people looked at, liked or bought stands high, weighted by the objective",
     ),
-    "retention": ("retention ndcg@10", "what was there when a visit led to another visit stands high"),
+    "retention": ("retention ndcg@20", "what was there when a visit led to another visit stands high"),
 }
 MANNERS = {
     "novelty@20": "Novelty, bits: how few people know the items listed; higher means less obvious.",

@@ -31,7 +31,7 @@ def evidence(shop: Shop, rehearsal: Ranker) -> Evidence:
     return evaluate(shop.holdout, shop.events, rehearsal, seed=1)
 
 
-KPI = "conversion ndcg@10"
+KPI = "conversion ndcg@20"
 
 
 def with_difference(evidence: Evidence, system: str, low: float, high: float) -> Evidence:
@@ -235,9 +235,9 @@ def test_the_declared_kpi_decides(shop: Shop, rehearsal: Ranker, kpi: str) -> No
 def test_where_the_kpi_has_too_few_people_every_positive_event_decides(shop: Shop, rehearsal: Ranker) -> None:
     sold_nothing = shop.events.filter(pc.not_equal(shop.events["event_type"], "purchase"))
     found = evaluate(shop.holdout, sold_nothing, rehearsal, seed=1)
-    assert found.counts["repeat"]["conversion ndcg@10"] == 0
+    assert found.counts["repeat"]["conversion ndcg@20"] == 0
     verdict = gate(found, GateConfig(min_users=10))
-    assert "challenger repeat ndcg@10" in verdict.figures
+    assert "challenger repeat ndcg@20" in verdict.figures
     assert not verdict.promote or any("every positive event" in reason for reason in verdict.reasons)
 
 

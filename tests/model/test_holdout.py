@@ -85,13 +85,13 @@ def test_a_list_is_measured_for_every_kpi(holdout: Holdout) -> None:
     lists = Lists(np.array([0, 0, 1, 1]), np.array([3, 1, 5, 2]), np.array([1, 2, 1, 2]))
     found = holdout.measure(lists, "repeat")
     assert found["recall@20"].tolist() == [1.0, 1 / 2]
-    assert found["conversion ndcg@10"][0] == 1.0
-    assert np.isnan(found["conversion ndcg@10"][1])  # Bob bought nothing
+    assert found["conversion ndcg@20"][0] == 1.0
+    assert np.isnan(found["conversion ndcg@20"][1])  # Bob bought nothing
     assert found["revenue recall@20"][0] == 1.0
-    assert found["retention ndcg@10"][0] == pytest.approx(1 / log2(3))  # the item that led on is second
+    assert found["retention ndcg@20"][0] == pytest.approx(1 / log2(3))  # the item that led on is second
     weights = Objective.of_kpi("engagement")
     view = 2 ** weights.grade_of("view") - 1
-    assert found["engagement ndcg@10"][1] == pytest.approx((view / log2(3)) / (view / log2(2) + view / log2(3)))
+    assert found["engagement ndcg@20"][1] == pytest.approx((view / log2(3)) / (view / log2(2) + view / log2(3)))
     # Nobody else is known: item 1 and item 2 have one of two users each, the others none, which counts as one.
     assert found["novelty@20"].tolist() == [log2(2 / 1), log2(2 / 1)]
 
