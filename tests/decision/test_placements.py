@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from taste_scorer import TasteScorer
 
+from recommender.attributes import attributes_of
 from recommender.conditions import AllOf, parse_condition
 from recommender.decision.pipeline import Decision, DecisionRequest, decide
 from recommender.decision.placements import PLACEMENTS, Boost, Diversity, Freshness, Pin, Placement
@@ -314,3 +315,51 @@ def test_explicit_needs_alone_beat_popularity_for_people_without_a_history(
         gains.append(shown[0] - shown[1])
     gain = np.array(gains)
     assert gain.mean() - 2 * gain.std() / np.sqrt(len(gain)) > 0
+
+
+TEXTS = st.sampled_from(["toys", "garden", "rustic", "nobody", ""])
+SIMPLE = st.one_of(
+    st.fixed_dictionaries({"category": st.lists(TEXTS, min_size=1, max_size=3)}),
+    st.fixed_dictionaries({"tags": TEXTS}),
+    st.fixed_dictionaries({"price": st.fixed_dictionaries({"max": st.floats(-1, 200)})}),
+)
+CONDITIONS = st.recursive(
+    SIMPLE,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"not": inner}),
+        st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}),
+    ),
+    max_leaves=5,
+)
+WISHES = st.fixed_dictionaries({"when": CONDITIONS}, optional={"weight": st.floats(0.1, 5)})
+NEEDS = st.fixed_dictionaries(
+    {"must": st.lists(CONDITIONS, max_size=3), "nice": st.lists(WISHES, min_size=1, max_size=3)},
+    optional={"budget": st.floats(0, 200), "price_importance": st.floats(0, 5)},
+)
+
+
+@given(
+    st.sampled_from([name for name in PLACEMENTS if name != "rerank"]),
+    st.integers(1, 30),
+    CONDITIONS,
+    NEEDS,
+    st.lists(st.integers(0, 260).map(lambda n: f"i{n:06d}"), max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_sound_request_is_answered_by_the_model_within_its_own_conditions(
+    told: Told, name: str, k: int, condition: dict[str, Any], needs: dict[str, Any], context: list[str]
+) -> None:
+    body = {"filter": condition, "needs": needs, "context_items": context, "k": k}
+    decision = told.decided(PLACEMENTS[name], "d", **body)
+    assert (decision.tier, decision.is_degraded) == ("cold", False)
+    items = told.scorer.items
+    shown = items.positions(decision.slate_item_ids)
+    assert parse_condition(condition).holds(attributes_of(items), shown).all()
+    assert not set(context) & set(decision.slate_item_ids)
+    assert len(decision.answer()["items"]) == len(shown) <= k
+    allowed = items.integers("is_available") > 0
+    allowed &= parse_condition(condition).holds(attributes_of(items), np.arange(len(items)))
+    allowed[[index for index in items.positions(context) if index >= 0]] = False
+    if name not in ("buy_again",) and not needs["must"] and "budget" not in needs:
+        assert len(shown) == min(k, int(allowed.sum()))
+    assert replay(record(decision), None, [], told.scorer).is_equal

@@ -122,7 +122,8 @@ JSON = st.recursive(
         st.fixed_dictionaries(
             {"user_id": st.text(min_size=1)},
             optional={
-                "filter": st.dictionaries(st.sampled_from(["novel", "category", "price", "tags"]), JSON),
+                "filter": st.dictionaries(st.sampled_from(["novel", "category", "price", "tags", "any", "not"]), JSON),
+                "needs": st.dictionaries(st.sampled_from(["budget", "must", "nice", "price_importance"]), JSON),
                 "context": st.dictionaries(st.sampled_from(["device", "x"]), JSON),
                 "exclude": st.lists(st.text()),
                 "k": st.integers(-1, 120),
