@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from recommender.events import DAY_MS
 from recommender.model.items import ITEM_FEATURES, ItemMatrix
+from recommender.model.latest_visits import VISIT_FEATURES, VISIT_PAIR_FEATURES, visit_columns, visit_pair_columns
 from recommender.retrieval.candidates import Candidates, UserBatch
 from recommender.states import Contexts
 
@@ -80,10 +81,10 @@ def feature_groups(generators: Sequence[str]) -> dict[str, tuple[str, ...]]:
     retrieval = tuple(f"retrieval_{name}" for name in generators)
     relative = tuple(f"retrieval_{name}_relative" for name in generators)
     return {
-        "user": USER_FEATURES,
+        "user": (*USER_FEATURES, *VISIT_FEATURES),
         "item": (*ITEM_FEATURES, *MOMENT_FEATURES),
         "pair": PAIR_FEATURES,
-        "affinity": AFFINITY_FEATURES,
+        "affinity": (*AFFINITY_FEATURES, *VISIT_PAIR_FEATURES),
         "context": CONTEXT_FEATURES,
         "retrieval": (*retrieval, *relative),
     }
@@ -119,12 +120,13 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     start = place[ITEM_FEATURES[0]]
     matrix[:, start : start + len(ITEM_FEATURES)] = items.fixed[item]
     at = batch.contexts.at_ms
-    per_user = _user_columns(batch)
+    per_user = _user_columns(batch) | visit_columns(batch, items)
     groups: tuple[Columns, ...] = (
         {name: values[user] for name, values in per_user.items()},
         _moment_columns(items, item, at[user]),
         _pair_columns(batch, user, item),
         _affinity_columns(batch, items, user, item),
+        visit_pair_columns(batch, items, user, item, per_user["user_recent_popularity"]),
     )
     for group in groups:
         for name, values in group.items():
