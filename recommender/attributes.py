@@ -16,16 +16,13 @@ import pyarrow.compute as pc
 
 from recommender.states import ItemTable
 
-__all__ = ["CATALOGUE_ATTRIBUTES", "AttributeColumn", "Attributes", "attributes_of", "likeness"]
+__all__ = ["CATALOGUE_ATTRIBUTES", "AttributeColumn", "Attributes", "attributes_of"]
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 TEXT_COLUMNS = ("brand", "category")
 CATALOGUE_ATTRIBUTES = ("brand", "category", "price", "tags")  # every catalogue may have them; others are its own
-
-# How much an equal category, an equal brand and shared tags say about being alike; used until vectors say it better.
-LIKENESS = {"category": 0.5, "brand": 0.2, "tags": 0.3}
 
 
 @dataclass(frozen=True)
@@ -169,37 +166,6 @@ def attributes_of(items: ItemTable) -> Attributes:
         _DERIVED[key] = Attributes(items)
         weakref.finalize(items, _DERIVED.pop, key, None)
     return _DERIVED[key]
-
-
-def likeness(attributes: Attributes, item_index: Rows) -> npt.NDArray[np.float32]:
-    """How alike items are by category, brand and tags alone: float32 (n, n) from 0 to 1, 1 on the diagonal.
-
-    A weighted share of agreements; tags agree by their cosine. Unknown values agree with nothing.
-    """
-    total = np.zeros((len(item_index), len(item_index)), dtype=np.float32)
-    for name in TEXT_COLUMNS:
-        codes = attributes.codes(name)[item_index]
-        total += np.float32(LIKENESS[name]) * ((codes[:, None] == codes[None, :]) & (codes >= 0))
-    total += np.float32(LIKENESS["tags"]) * _shared(attributes.column("tags"), item_index)
-    np.fill_diagonal(total, 1.0)
-    return total
-
-
-def _shared(column: AttributeColumn | None, item_index: Rows) -> npt.NDArray[np.float32]:
-    """Cosine of the items' sets of tags."""
-    assert column is not None
-    assert column.starts is not None
-    assert column.postings is not None
-    n = len(item_index)
-    owner = np.repeat(np.arange(len(column.starts) - 1), np.diff(column.starts))
-    order = np.argsort(item_index, kind="stable")
-    place = np.minimum(np.searchsorted(item_index, column.postings, sorter=order), n - 1)
-    is_in = item_index[order[place]] == column.postings if n else np.zeros(len(owner), dtype=bool)
-    used, code = np.unique(owner[is_in], return_inverse=True)
-    has = np.zeros((n, len(used)), dtype=np.float32)
-    has[order[place[is_in]], code] = 1.0
-    length = np.sqrt(np.maximum(has.sum(axis=1), 1.0))
-    return np.asarray((has @ has.T) / np.outer(length, length), dtype=np.float32)
 
 
 def _tags(texts: pa.Array) -> AttributeColumn:

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from recommender.attributes import attributes_of, likeness
 from recommender.errors import IntegrityError
 from recommender.model.features import assemble, feature_names, feature_version
 from recommender.model.items import ItemMatrix
 from recommender.model.ranker import Ranker
 from recommender.retrieval.candidates import Candidates, Scored, UserBatch
+from recommender.retrieval.item_vectors import item_vectors
 from recommender.retrieval.retriever import Retriever
 from recommender.states import Contexts, ItemTable, UserStates
 
@@ -81,7 +81,7 @@ class RankingModel:
 
     def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """How alike items are in what the catalogue says of them: float32 (n, n) from 0 to 1, 1 on the diagonal."""
-        return likeness(attributes_of(self.items), item_index)
+        return item_vectors(self.items).similarity(item_index)
 
     def popular(self, n: int) -> Scored:
         """The `n` available items of highest decayed popularity, without any user: no features, no model."""

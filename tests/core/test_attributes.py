@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import weakref
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.attributes import attributes_of, likeness
+from recommender.attributes import attributes_of
 from recommender.conditions import parse_condition, require_known
 from recommender.errors import RequestError
 from recommender.states import ITEM_STATE_SCHEMA, ItemTable
@@ -100,15 +99,6 @@ def test_depth_is_bounded() -> None:
         body = {"not": body}
     with pytest.raises(RequestError, match="depth"):
         parse_condition(body)
-
-
-def test_alike_means_sharing_category_brand_and_tags(items: ItemTable) -> None:
-    found = likeness(attributes_of(items), np.array([3, 0, 2]))
-    shared = 1 / math.sqrt(2 * 2)  # one tag of two and two
-    assert found[0, 1] == pytest.approx(0.2 + 0.3 * shared)  # brand, one tag
-    assert found[0, 2] == pytest.approx(0.3 / math.sqrt(2))
-    assert np.diag(found).tolist() == [1.0] * 3
-    assert np.array_equal(found, found.T)
 
 
 def test_attributes_are_made_once_and_go_with_their_table() -> None:

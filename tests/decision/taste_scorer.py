@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recommender.attributes import attributes_of, likeness
 from recommender.decision.protocols import Scored
+from recommender.retrieval.item_vectors import item_vectors
 from recommender.simulation import Shop
 from recommender.states import Contexts, ItemTable, UserStates
 
@@ -60,7 +60,7 @@ class TasteScorer:
         return Scored(index[best], scores[best], features[best], ["taste"] * len(best), self.generators, says)
 
     def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return likeness(attributes_of(self.items), item_index)
+        return item_vectors(self.items).similarity(item_index)
 
     def popular(self, n: int) -> Scored:
         liked = self.shop.catalogue.quality[: len(self.items)].astype(np.float32)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.attributes import attributes_of, likeness
 from recommender.conditions import parse_condition
 from recommender.decision.arrangement import Arrangement, arrange, mmr_order, relevance
 from recommender.decision.placements import Boost, Diversity, Freshness, Pin, Placement
 from recommender.decision.slots import Cap
 from recommender.events import DAY_MS
+from recommender.retrieval.item_vectors import item_vectors
 from recommender.states import ItemTable
 
 AT = 100 * DAY_MS
@@ -104,9 +104,8 @@ def test_mmr_keeps_clear_of_pinned_items_and_full_caps() -> None:
 def test_a_diverse_plan_is_a_permutation_that_begins_with_the_most_relevant(
     items: ItemTable, scores: list[float], weight: float, k: int
 ) -> None:
-    attributes = attributes_of(items)
     placement = replace(PLAIN, diversity=Diversity(weight))
-    found = planned(items, placement, scores, k, similarity=lambda index: likeness(attributes, index))
+    found = planned(items, placement, scores, k, similarity=item_vectors(items).similarity)
     order = found.plan.order.tolist()
     assert sorted(order) == list(range(len(scores)))
     if weight < 1:
