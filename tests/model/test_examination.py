@@ -44,11 +44,11 @@ def test_the_curve_of_a_known_log_is_found(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_corrected_for_position_the_true_order_is_recovered_better(seed: int) -> None:
-    """Over five seeds τ rose from .75-.78 to .79-.85 and NDCG@10 from .86-.90 to .95-.96; half of that is asked."""
+    """Over five seeds τ rose by .08 or more (.74 to .83) and NDCG@10 by .06 (.88 to .95); half of that is asked."""
     log = served_log(4_000, 1.0, seed)
     (plain_order, plain_gain), (order, gain) = recovered(log, UNCORRECTED), recovered(log, measured(log))
-    assert order > plain_order + 0.01
-    assert gain > plain_gain + 0.02
+    assert order > plain_order + 0.04
+    assert gain > plain_gain + 0.03
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
