@@ -16,6 +16,7 @@ from recommender.retrieval.candidates import UserBatch
 __all__ = ["VISIT_FEATURES", "VISIT_PAIR_FEATURES", "visit_columns", "visit_pair_columns"]
 
 Integers = npt.NDArray[np.int64]
+Columns = dict[str, npt.NDArray[np.floating]]
 Floats = npt.NDArray[np.float64]
 
 VISIT_FEATURES = ("user_visit_items", "user_visit_new_share", "user_recent_new_share", "user_recent_popularity")
@@ -24,12 +25,12 @@ RECENT_VISITS = 3  # purchase days that count as recent
 POPULARITY = ITEM_FEATURES.index("item_popularity")
 
 
-def visit_columns(batch: UserBatch, items: ItemMatrix) -> dict[str, Floats]:
+def visit_columns(batch: UserBatch, items: ItemMatrix) -> Columns:
     """One value a user: log(1 + items last touched on the latest day), which share of them was new to the person,
     the same share and the mean log popularity over the latest purchase days; nan without a history."""
     last_day, first_day = batch.history("last_ms") // DAY_MS, batch.history("first_ms") // DAY_MS
     latest = batch.users.integers("last_ms") // DAY_MS
-    in_latest, in_recent = last_day == latest[batch.history_user], is_recent(batch)
+    in_latest, in_recent = last_day == latest[batch.history_user], _is_recent(batch)
     is_new_then = first_day == last_day
     return {
         "user_visit_items": np.log1p(_count(batch, in_latest)),
@@ -40,12 +41,12 @@ def visit_columns(batch: UserBatch, items: ItemMatrix) -> dict[str, Floats]:
 
 
 def visit_pair_columns(
-    batch: UserBatch, items: ItemMatrix, user: Integers, item: Integers, popularity: Floats
-) -> dict[str, Floats]:
+    batch: UserBatch, items: ItemMatrix, user: Integers, item: Integers, popularity: npt.NDArray[np.floating]
+) -> Columns:
     """How much more popular a candidate is than what the person chose of late (`popularity`, one a user), and how much
     longer it has been listed (log days); nan without a history."""
     age = np.log1p(_days_listed(items, batch.history_item, batch.contexts.at_ms[batch.history_user]))
-    usual_age = _mean(batch, is_recent(batch), age)
+    usual_age = _mean(batch, _is_recent(batch), age)
     own_age = np.log1p(_days_listed(items, item, batch.contexts.at_ms[user]))
     return {
         "popularity_difference": items.fixed[item, POPULARITY] - popularity[user],
@@ -53,7 +54,7 @@ def visit_pair_columns(
     }
 
 
-def is_recent(batch: UserBatch) -> npt.NDArray[np.bool_]:
+def _is_recent(batch: UserBatch) -> npt.NDArray[np.bool_]:
     """Whether each history entry was touched last on or after the third latest purchase day, or the latest day of all
     where nothing was ever bought."""
     offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
@@ -78,4 +79,6 @@ def _mean(batch: UserBatch, chosen: npt.NDArray[np.bool_], values: npt.NDArray[n
     kept = chosen & ~np.isnan(value)
     total = np.bincount(batch.history_user[kept], weights=value[kept], minlength=len(batch))
     count = _count(batch, kept)
-    return np.divide(total, count, out=np.full(len(batch), np.nan), where=count > 0)
+    mean = np.full(len(batch), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
