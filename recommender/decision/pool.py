@@ -61,9 +61,8 @@ class Ask:
         rows = rows[rules.judge(items, rows).allowed]
         kept = request.needs.kept(attributes_of(items), rows)
         given_up = tuple(place for place in range(len(request.needs.must)) if place not in kept)
-        return cls(
-            request, placement, replace(rules, must=tuple(request.needs.must[place] for place in kept)), given_up
-        )
+        must = tuple((place, request.needs.must[place]) for place in kept)
+        return cls(request, placement, replace(rules, must=must), given_up)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def personal_pool(ask: Ask, user: UserStates, scorer: Scorer) -> Pool:
     scored = _scored(ask, scorer, user, given)
     verdicts = ask.rules.judge(items, scored.item_index)
     if request.candidates is None and ask.rules.bought_mode != "only":
-        added = [*_additions(ask, items, scored, verdicts)]
+        added = _additions(ask, items, scored, verdicts)
         if added:
             more = _scored(ask, scorer, user, np.concatenate([index for _, index in added]))
             sources = [source for source, index in added for _ in range(len(index))]

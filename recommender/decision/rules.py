@@ -65,7 +65,7 @@ class Verdicts:
 class Rules:
     """Everything that can keep an item off a slate; `judge` applies it in the order of the fields.
 
-    `placement_filter` is the operator's, `filter` the request's; `must` are needs that are kept.
+    `placement_filter` is the operator's, `filter` the request's; `must` are needs that are kept, with their place.
     """
 
     excluded: Sequence[str] = ()
@@ -74,7 +74,7 @@ class Rules:
     bought_mode: str = "allowed"  # see Placement.bought
     placement_filter: AllOf = field(default_factory=AllOf)
     filter: Filter = field(default_factory=Filter)
-    must: tuple[Condition, ...] = ()
+    must: tuple[tuple[int, Condition], ...] = ()
 
     @property
     def wants_novel(self) -> bool:
@@ -106,8 +106,8 @@ class Rules:
             yield f"placement.{_label(part)}", part.holds(attributes, item_index)
         for part in self.filter.condition.parts:
             yield _label(part), part.holds(attributes, item_index)
-        for place, part in enumerate(self.must, 1):
-            yield f"needs.{place}", part.holds(attributes, item_index)
+        for place, part in self.must:
+            yield f"needs.{place + 1}", part.holds(attributes, item_index)
 
 
 def bought_items(state: Mapping[str, Any]) -> list[str]:
