@@ -134,6 +134,8 @@ def _ticks(values: Sequence[float]) -> list[float]:
 
 def _short(value: float) -> str:
     """Three digits that matter: .374, 4.02, 1,204."""
+    if value == 0:
+        return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     text = f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
