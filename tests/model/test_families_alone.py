@@ -44,7 +44,7 @@ def test_a_generator_alone_proposes_and_ranks(bundle: Bundle, shop, name: str) -
         proposed += row["candidate_sources"].count(name)
         if "E" not in json.loads(row["trace"])["ways"]:
             assert row["slate_scores"] == sorted(row["slate_scores"], reverse=True)
-    assert (proposed > 0) == (name not in SILENT)
+    assert proposed > 0 or name in SILENT
 
 
 @pytest.fixture(scope="module")
