@@ -145,7 +145,7 @@ class Attributes:
         if "attributes" not in self._raw:
             return found
         texts = self._raw["attributes"]
-        # Per distinct text in Python: 0.3 s for 100,000 different ones, once per loaded bundle.
+        # In Python: 1.3 s for 100,000 items of five attributes each, once a loaded bundle (values may be of any type).
         decoded: dict[str, Any] = {"": {}, "{}": {}}
         for item, text in enumerate(texts.to_pylist()):
             if text not in decoded:
