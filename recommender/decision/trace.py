@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ def whereabouts(record_row: Mapping[str, Any], item_id: str) -> Whereabouts:
         boosts=_boosts(trace, row),
     )
     stage, sentence = _shown(trace, found) if found.position else _lost(trace, found, row)
-    return Whereabouts(**{**found.__dict__, "stage": stage, "sentence": sentence})
+    return replace(found, stage=stage, sentence=sentence)
 
 
 def _shown(trace: Mapping[str, Any], found: Whereabouts) -> tuple[str, str]:
