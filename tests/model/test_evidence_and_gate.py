@@ -13,6 +13,7 @@ from conftest import RANKER, Shop
 
 from recommender.errors import InputError
 from recommender.events import DAY_MS
+from recommender.model.baselines import FrequencyGenerator, baselines
 from recommender.model.bundle import Bundle
 from recommender.model.contest import Contest, StandIn, Trial, standing_in
 from recommender.model.evaluation import CHALLENGER, CHAMPION, EvaluationConfig, Evidence, evaluate
@@ -24,6 +25,9 @@ from recommender.model.ranker import Ranker, fit_ranker
 from recommender.model.slices import Slice
 from recommender.model.training_set import TrainingSet
 from recommender.objectives import KPIS, OBJECTIVES
+from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.panels import Excluded
+from recommender.states import Contexts
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,17 @@ def test_own_frequency_puts_the_own_history_first(evidence: Evidence) -> None:
     # with the history taken out nothing but popularity is left
     theirs = evidence.figures["popularity"]["novel"]
     assert all(ours["novel"][name].mean == theirs[name].mean for name in theirs)
+
+
+def test_own_frequency_needs_no_row_over_a_large_catalogue(shop: Shop) -> None:
+    batch = UserBatch.read(shop.now.users, Contexts.at(shop.now.as_of_ms, len(shop.now.users)), shop.now.items)
+    _, generator = baselines(shop.now.items)
+    assert isinstance(generator, FrequencyGenerator)
+    own = batch.matrix(batch.history("counts") + generator.item_share[batch.history_item] / 2)
+    dense, short = generator.scores(batch), generator.short_panel(batch, own)
+    for excluded in (Excluded(), Excluded(pairs=(batch.history_user, batch.history_item))):
+        one, other = (set(zip(*(part.tolist() for part in p.top(20, excluded)), strict=True)) for p in (dense, short))
+        assert one == other
 
 
 def test_differences_are_paired_challenger_minus_system(evidence: Evidence) -> None:
