@@ -27,6 +27,7 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
     until: str = ""
     seed: int = 7
     tune_trials: int = 30
+    study_rounds: int = 60
     cut_count: int = 8
     cut_interval_days: int = 7
     horizon_days: int = 7

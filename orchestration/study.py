@@ -12,11 +12,13 @@ from orchestration.tables import read_horizon_ms
 from recommender.errors import InputError, NotReadyError
 from recommender.events import DAY_MS
 from recommender.model.bundle import verify_bundle
+from recommender.model.features import feature_names
 from recommender.model.holdout import KINDS
 from recommender.model.ranker import RankerConfig
 from recommender.model.staleness import cuts_of_ages
 from recommender.model.study import Study, StudyConfig, study
 from recommender.model.training_set import TrainingSet
+from recommender.retrieval.families import GENERATORS
 
 __all__ = ["study_challenger", "study_lines"]
 
@@ -35,10 +37,10 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
             "run `nextbest run --source NAME --path DIR` first.",
         )
     manifest, training = verify_bundle(folder), TrainingSet.load(space.training)
-    if training.summary() != manifest.training:
+    if training.summary() != manifest.training or training.names != feature_names(GENERATORS):
         raise InputError(
-            f"a training set that is not the one of challenger {manifest.version}.",
-            "the slates that the challenger has learnt from.",
+            f"a training set that is not the one of challenger {manifest.version}, or of an earlier version of the code.",
+            "the slates that the challenger has learnt from, with the features of this code.",
             "materialise the challenger again (job `retrain`).",
         )
     cuts = ended_cuts(space)
@@ -50,7 +52,7 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
         older,
         events_since(space, holdout_ms),
         RankerConfig(**manifest.tuning.get("parameters", {}), rounds=manifest.ranker["rounds"]),
-        config=StudyConfig(read_horizon_ms(space) / DAY_MS, objective=training.objective),
+        config=StudyConfig(read_horizon_ms(space) / DAY_MS, rounds=ring.study_rounds, objective=training.objective),
         seed=ring.seed,
         progress=telling(tell),
     )
