@@ -15,8 +15,8 @@ from recommender.model.training_set import TrainingSet
 
 SMALL = SearchConfig(trials=5, random_trials=3, draws=200)
 DEFAULTS = RankerConfig(max_rounds=30, patience=5, max_depth=4, min_child_weight=1.0)
-# One stunted tree for ever: no list can be good with it, whatever the noise.
-HOPELESS = replace(DEFAULTS, max_rounds=1, max_depth=3, min_child_weight=100.0, subsample=0.5, column_share=0.2)
+# No leaf may be that heavy, so no tree ever splits: every list stays in the order in which it came.
+HOPELESS = replace(DEFAULTS, min_child_weight=1e9)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,7 @@ def test_what_is_kept_agrees_with_the_confirming_cut(found: RankerSearch) -> Non
     assert ("the defaults stay" in found.sentence) != found.is_accepted
 
 
+@pytest.mark.filterwarnings("ignore:Fixed parameter")  # the search says that the defaults lie outside its space
 def test_defaults_that_cannot_be_good_are_replaced(training: TrainingSet) -> None:
     found = search_ranker(training, replace(SMALL, trials=3), HOPELESS, seed=3)
     assert found.best > 0
