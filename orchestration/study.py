@@ -39,7 +39,7 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
     manifest, training = verify_bundle(folder), TrainingSet.load(space.training)
     if training.summary() != manifest.training or training.names != feature_names(GENERATORS):
         raise InputError(
-            f"a training set that is not the one of challenger {manifest.version}, or of an earlier version of the code.",
+            f"a training set that is not that of challenger {manifest.version}, or one of earlier code.",
             "the slates that the challenger has learnt from, with the features of this code.",
             "materialise the challenger again (job `retrain`).",
         )

@@ -10,6 +10,7 @@ from math import ceil, floor, isfinite, log10
 __all__ = ["Row", "bar_plot", "interval_plot", "line_plot"]
 
 WIDTH, LABEL, VALUE, LINE, AXIS = 780, 210, 170, 26, 26
+NO_BREAK = "\N{NO-BREAK SPACE}"
 INK, MUTED, GRID = "#0f172a", "#64748b", "#e2e8f0"
 
 
@@ -26,8 +27,8 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The figure beside the plot."""
-        return self.note or f"{_short(self.mean)} [{_short(self.low)}, {_short(self.high)}]"
+        """The figure beside the plot; an interval is never broken over two lines."""
+        return self.note or f"{_short(self.mean)} [{_short(self.low)},{NO_BREAK}{_short(self.high)}]"
 
 
 def interval_plot(rows: Sequence[Row], title: str) -> str:

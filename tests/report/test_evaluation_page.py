@@ -101,4 +101,4 @@ def test_bars_grow_from_zero_to_both_sides() -> None:
     (first, first_width), (second, second_width) = re.findall(r'rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', picture)
     assert float(first) == pytest.approx(float(second) + float(second_width))  # both touch zero
     assert float(first_width) == pytest.approx(float(second_width))
-    assert "−.020 [−.030, −.010]" in picture
+    assert "−.020 [−.030,\N{NO-BREAK SPACE}−.010]" in picture
