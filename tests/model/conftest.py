@@ -17,7 +17,7 @@ from recommender.model.scorer import RankingModel
 from recommender.model.training_set import TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 
-RANKER = RankerConfig(rounds=20, max_depth=4, min_child_weight=1.0)
+RANKER = RankerConfig(pointwise_rounds=10, rounds=20, max_depth=4, min_child_weight=1.0)
 
 
 @dataclass(frozen=True)

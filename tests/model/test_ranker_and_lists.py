@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xgboost as xgb
 from conftest import RANKER, Shop
 
 from recommender.errors import InputError, IntegrityError
@@ -32,13 +36,31 @@ def test_training_is_repeatable_whatever_the_threads(training: TrainingSet) -> N
 def test_the_number_of_rounds_comes_from_the_latest_cut(training: TrainingSet) -> None:
     stopped = fit_ranker(training, RankerConfig(max_rounds=60, patience=5, max_depth=4), seed=5)
     assert 1 <= stopped.rounds < 60
-    assert stopped.booster.num_boosted_rounds() == stopped.rounds
+    assert stopped.booster.num_boosted_rounds() == stopped.rounds + RankerConfig().pointwise_rounds
+
+
+def test_the_score_is_the_sum_of_both_kinds_of_trees(training: TrainingSet, tmp_path: Path) -> None:
+    both, alone = fit_ranker(training, RANKER), fit_ranker(training, replace(RANKER, pointwise_rounds=0))
+    added = both.predict(training.features) - alone.predict(training.features)
+    slow = both.booster.predict(xgb.DMatrix(training.features), iteration_range=(20, 20 + RANKER.pointwise_rounds))
+    assert np.ptp(added - slow) < 1e-5  # up to a constant, which changes no order
+    chosen = training.label > 0
+    assert added[chosen].mean() > added[~chosen].mean()
+    path = tmp_path / "ranker.ubj"
+    both.save(path)
+    again = Ranker.load(path, both.names)
+    assert again.rounds == both.rounds == 20
+    assert again.predict(training.features).tobytes() == both.predict(training.features).tobytes()
+    assert np.allclose(
+        both.contributions(training.features[:50]).sum(axis=1), both.predict(training.features[:50]), atol=1e-4
+    )
 
 
 def test_progress_is_told_round_by_round(training: TrainingSet) -> None:
     told: list[tuple[str, int, int]] = []
     fit_ranker(training, RANKER, progress=lambda what, done, total: told.append((what, done, total)))
-    assert told == [("ranker rounds", done, 20) for done in range(1, 21)]
+    total = 20 + RANKER.pointwise_rounds
+    assert told == [("ranker rounds", done, total) for done in range(1, total + 1)]
 
 
 def test_without_a_positive_there_is_nothing_to_learn(training: TrainingSet) -> None:

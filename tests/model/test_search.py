@@ -14,7 +14,7 @@ from recommender.model.search import RankerSearch, SearchConfig, search_ranker, 
 from recommender.model.training_set import TrainingSet
 
 SMALL = SearchConfig(trials=5, random_trials=3, draws=200)
-DEFAULTS = RankerConfig(max_rounds=30, patience=5, max_depth=4, min_child_weight=1.0)
+DEFAULTS = RankerConfig(pointwise_rounds=0, max_rounds=30, patience=5, max_depth=4, min_child_weight=1.0)
 # No leaf may be that heavy, so no tree ever splits: every list stays in the order in which it came.
 HOPELESS = replace(DEFAULTS, min_child_weight=1e9)
 
