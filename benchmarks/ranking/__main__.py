@@ -3,7 +3,7 @@
     python -m benchmarks.ranking --dataset online_retail --path ../shared/data/online_retail
         [--systems nextbest 'TIFU-KNN' …] [--skip-nextbest] [--out DIR]
 
-Writes DIR/ranking-<dataset>.json and .png, and prints a table for all purchases and one for novel ones. The protocol
+Writes DIR/ranking-<dataset>.json, .png and .md, and prints a table for all purchases and one for novel ones. The protocol
 is in protocol.py, the cuts in datasets.py, the peers and what they may choose from in peers/. Peers are measured once:
 what they gave is kept in DIR/peers until their code, libraries or data change; the platform is run each time.
 """
@@ -21,7 +21,7 @@ from benchmarks.ranking.kept import fingerprint, keep, kept
 from benchmarks.ranking.measuring import Measured, measure
 from benchmarks.ranking.peers import PEERS
 from benchmarks.ranking.platform import NEXTBEST
-from benchmarks.ranking.report import draw, figures, show, write
+from benchmarks.ranking.report import draw, figures, show, write, write_page
 
 
 def main() -> None:
@@ -43,6 +43,7 @@ def main() -> None:
     report = figures(found, options.dataset, dataset.horizon_days, dataset.cuts)
     stem = options.out / f"ranking-{options.dataset}"
     write(report, stem.with_suffix(".json"))
+    write_page(report, stem.with_suffix(".md"))
     draw(report, stem.with_suffix(".png"))
     show(report, console)
 

@@ -1,4 +1,4 @@
-"""What was measured as one table, one JSON and one picture. Nothing is measured here."""
+"""What was measured as tables (for a terminal and for a page), a JSON and a picture. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.ranking.platform import NEXTBEST
 from benchmarks.ranking.protocol import KINDS, METRICS
 from recommender.model.metrics import Interval, mean_interval, paired_interval
 
-__all__ = ["draw", "figures", "show", "write"]
+__all__ = ["draw", "figures", "show", "write", "write_page"]
 
 SEED, DRAWS = 0, 1_000
 OURS, THEIRS = "#1b6ca8", "#b8b8b8"
@@ -54,6 +54,17 @@ def write(report: dict[str, Any], path: Path) -> None:
     """The JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def write_page(report: dict[str, Any], path: Path) -> None:
+    """A Markdown table of both kinds of list for the documents, the best repeat NDCG@10 first."""
+    columns = [f"{kind} {name}" for kind in KINDS for name in METRICS]
+    lines = [f"| system | {' | '.join(columns)} | seconds | peak MB |", "|---" * (len(columns) + 3) + "|"]
+    for row in _ordered(report, KINDS[0]):
+        cells = [_spread(row[kind][name]) for kind in KINDS for name in METRICS]
+        name = f"**{row['system']}**" if row["system"] == NEXTBEST else row["system"]
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['seconds']:.0f} | {row['peak_mb']:,} |")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -95,6 +106,12 @@ def _ordered(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def _plain(value: Interval) -> dict[str, float]:
     return {"mean": value.mean, "low": value.low, "high": value.high}
+
+
+def _spread(value: dict[str, float]) -> str:
+    """`.3203 ± .0112`: half the interval's width."""
+    parts = (value["mean"], (value["high"] - value["low"]) / 2)
+    return " ± ".join(f"{part:.4f}".removeprefix("0") for part in parts)
 
 
 def _ends(value: dict[str, float]) -> str:

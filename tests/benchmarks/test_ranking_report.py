@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.ranking.kept import fingerprint, keep, kept
 from benchmarks.ranking.measuring import Measured
 from benchmarks.ranking.platform import NEXTBEST
 from benchmarks.ranking.protocol import KINDS, METRICS
-from benchmarks.ranking.report import draw, figures, show, write
+from benchmarks.ranking.report import draw, figures, show, write, write_page
 
 
 def measured(system: str, level: float) -> Measured:
@@ -24,11 +25,11 @@ def measured(system: str, level: float) -> Measured:
 
 
 @pytest.fixture
-def report() -> dict[str, object]:
+def report() -> dict[str, Any]:
     return figures([measured("ALS", 0.3), measured(NEXTBEST, 0.4)], "a shop", 7, ["2024-01-01"])
 
 
-def test_intervals_hold_the_mean_and_differences_are_paired(report: dict[str, object], tmp_path: Path) -> None:
+def test_intervals_hold_the_mean_and_differences_are_paired(report: dict[str, Any], tmp_path: Path) -> None:
     write(report, tmp_path / "out" / "ranking.json")
     als, ours = json.loads((tmp_path / "out" / "ranking.json").read_text())["systems"]
     assert als["judged"] == {"repeat": 100, "novel": 100}
@@ -40,13 +41,21 @@ def test_intervals_hold_the_mean_and_differences_are_paired(report: dict[str, ob
     assert "nextbest_ahead" not in ours
 
 
-def test_the_table_puts_the_best_first(report: dict[str, object]) -> None:
+def test_the_table_puts_the_best_first(report: dict[str, Any]) -> None:
     told = io.StringIO()
     show(report, Console(file=told, width=140))
     assert told.getvalue().index(NEXTBEST) < told.getvalue().index("ALS")
 
 
-def test_the_picture_is_drawn(report: dict[str, object], tmp_path: Path) -> None:
+def test_the_page_tells_half_the_width_of_an_interval(report: dict[str, Any], tmp_path: Path) -> None:
+    write_page(report, tmp_path / "ranking.md")
+    _, _, best, second = (tmp_path / "ranking.md").read_text().splitlines()
+    half = (report["systems"][1]["repeat"]["R@20"]["high"] - report["systems"][1]["repeat"]["R@20"]["low"]) / 2
+    assert best.startswith(f"| **{NEXTBEST}** | .4000 ± {half:.4f}".replace("± 0", "± "))
+    assert second.startswith("| ALS | .3000 ± ")
+
+
+def test_the_picture_is_drawn(report: dict[str, Any], tmp_path: Path) -> None:
     draw(report, tmp_path / "ranking.png")
     assert (tmp_path / "ranking.png").read_bytes().startswith(b"\x89PNG")
 
