@@ -19,14 +19,15 @@ from orchestration.runs import execute
 from orchestration.settings import WorkspaceSettings, save_settings
 from orchestration.sources import check_source, parse_until
 from orchestration.tables import read_as_of_ms, rows_at
+from orchestration.tuning import declared_objective
 from recommender.errors import InputError, NextbestError
 from recommender.model.bundle import load_bundle, verify_bundle
 from recommender.model.lists import LIST_SCHEMA as LISTS_AT_ONE_CUT
 from recommender.model.lists import recommend_lists
 from recommender.states import UserStates
-from recommender.workspace import Workspace
+from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["LIST_SCHEMA", "backtest"]
+__all__ = ["LIST_SCHEMA", "backtest", "take_configuration"]
 
 LIST_SCHEMA = pa.schema([("cut", pa.timestamp("ms")), *LISTS_AT_ONE_CUT])
 
@@ -59,6 +60,7 @@ def backtest(
         started = time.monotonic()
         home = workspace.root / "backtests" / f"{source}-{re.sub(r'[^0-9]', '', moment)[:17]}-{horizon_days}d"
         ring = Ring(home=str(home), horizon_days=horizon_days, cut_interval_days=horizon_days)
+        take_configuration(workspace, ring.workspace)
         version = _learn(ring, WorkspaceSettings(source, str(Path(path).absolute()), moment), fingerprint.sha256)
         lists = _lists(ring, k, is_novel)
         tables.append(lists)
@@ -71,11 +73,21 @@ def backtest(
     return {"source": source, "k": k, "novel": is_novel, "cuts": report, "out": out}
 
 
+def take_configuration(workspace: Workspace, home: Workspace) -> None:
+    """What the operator wants holds at past cuts too. Parameters that a search found do not: it has seen later days."""
+    if workspace.configuration.exists():
+        write_bytes_atomically(home.configuration, workspace.configuration.read_bytes())
+    else:
+        home.configuration.unlink(missing_ok=True)
+
+
 def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str) -> str:
     """A challenger trained at the cut; one that the same code made of the same files is taken as it is."""
     folder = ring.workspace.models / "challenger"
     stamp = ring.workspace.root / "backtest.json"
-    wanted = json.dumps({"files": fingerprint, "code": code_fingerprint(), "path": settings.path})
+    objective = declared_objective(ring.workspace).as_json()
+    facts = {"files": fingerprint, "code": code_fingerprint(), "path": settings.path, "objective": objective}
+    wanted = json.dumps(facts)
     if not (stamp.exists() and stamp.read_text() == wanted and folder.exists()):
         save_settings(ring.workspace, settings)
         with following(f"backtest {settings.until}") as listen:

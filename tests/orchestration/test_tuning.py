@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestration.backtest import take_configuration
 from orchestration.cli import main
 from orchestration.tuning import declared_objective, read_tuning, tune
 from recommender.model.ranker import RankerConfig
@@ -86,3 +87,14 @@ def test_tune_says_what_it_needs(
     monkeypatch.setenv("NEXTBEST_HOME", str(tmp_path / "empty"))
     assert main(["tune", *words]) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_a_backtest_trains_for_what_the_operator_wants_now(tmp_path: Path) -> None:
+    mine, past = Workspace(tmp_path / "mine"), Workspace(tmp_path / "past")
+    mine.root.mkdir()
+    mine.configuration.write_text("objective: engagement\n")
+    take_configuration(mine, past)
+    assert declared_objective(past) == OBJECTIVES["engagement"]
+    mine.configuration.unlink()
+    take_configuration(mine, past)
+    assert declared_objective(past) == DEFAULT_OBJECTIVE
