@@ -3,9 +3,10 @@
     python -m benchmarks.ranking --dataset online_retail --path ../shared/data/online_retail
         [--systems nextbest 'TIFU-KNN' …] [--skip-nextbest] [--out DIR]
 
-Writes DIR/ranking-<dataset>.json, .png and .md, and prints a table for all purchases and one for novel ones. The protocol
-is in protocol.py, the cuts in datasets.py, the peers and what they may choose from in peers/. Peers are measured once:
-what they gave is kept in DIR/peers until their code, libraries or data change; the platform is run each time.
+Prints a table for all purchases and one for novel ones, and writes DIR/ranking-<dataset>.json, .md and .png. The
+protocol is in protocol.py, the cuts in datasets.py, the peers and what they may choose from in peers/. Peers are
+measured once: what they gave is kept in DIR/peers until their code, libraries or data change; the platform is run each
+time.
 """
 
 from __future__ import annotations
