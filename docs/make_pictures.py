@@ -2,6 +2,7 @@
 
 python -m docs.make_pictures all     .nextbest/demo                           docs/pictures   (after `make demo ONCE=1`)
 python -m docs.make_pictures lineage http://127.0.0.1:3000 docs/pictures/lineage.png
+python -m docs.make_pictures evaluation .nextbest/reports/evaluation/evaluation.html docs/pictures/evaluation.png
 python -m docs.make_pictures drift   .nextbest/reports/drift/<window>/drift.html docs/pictures/drift.png
 """
 
@@ -73,8 +74,13 @@ def drift(report: Path, out: Path) -> None:
     take_screenshot(report.absolute().as_uri(), out, "text=Drift is detected", size=(1300, 1000))
 
 
+def evaluation(report: Path, out: Path) -> None:
+    """The top of an evaluation page."""
+    take_screenshot(report.absolute().as_uri(), out, "text=Beside simple systems", size=(980, 1120))
+
+
 def everything(workspace: Workspace, folder: Path) -> None:
-    """Both pictures of a workspace that has lived through the demo: its UI is started for the while."""
+    """All pictures of a workspace that has lived through the demo: its UI is started for the while."""
     found = [
         path for path in workspace.reports.glob("drift/*/drift.json") if json.loads(path.read_text())["is_drifted"]
     ]
@@ -82,6 +88,7 @@ def everything(workspace: Workspace, folder: Path) -> None:
         max(found, key=lambda path: int(path.parent.name.rsplit("-", 1)[1])).with_name("drift.html"),
         folder / "drift.png",
     )
+    evaluation(workspace.evaluation_page, folder / "evaluation.png")
     port = free_port()
     process = start_ui(workspace, "127.0.0.1", port)
     try:
@@ -103,12 +110,14 @@ def _show_all_of_it(page: Page) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", choices=["all", "lineage", "drift"])
-    parser.add_argument("source", help="a workspace, Dagster's address, or a drift.html")
+    parser.add_argument("picture", choices=["all", "lineage", "drift", "evaluation"])
+    parser.add_argument("source", help="a workspace, Dagster's address, or a report")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     if arguments.picture == "all":
         everything(Workspace(Path(arguments.source).absolute()), arguments.out)
+    elif arguments.picture == "evaluation":
+        evaluation(Path(arguments.source), arguments.out)
     elif arguments.picture == "lineage":
         lineage(arguments.source, arguments.out)
     else:
