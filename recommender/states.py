@@ -111,6 +111,9 @@ ITEM_STATE_SCHEMA = pa.schema(
         ("user_count", pa.int64()),
         ("user_count_28d", pa.int64()),
         ("repeat_user_count", pa.int64()),  # users with two events or more
+        ("new_user_count_7d", pa.int64()),  # users whose first event with the item lies so far back at most
+        ("new_user_count_14d", pa.int64()),
+        ("new_user_count_28d", pa.int64()),
         ("view_count_28d", pa.int64()),
         ("cart_count_28d", pa.int64()),
         ("impression_count_28d", pa.int64()),
@@ -135,7 +138,7 @@ PAIR_SCHEMA = pa.schema(
     ]
 )
 
-# The mart `item_segments`. Grain: one row for each cut, segment and item, the most popular items of the larger segments.
+# The mart `item_segments`. Grain: one row for each cut, segment and item: the most popular items of larger segments.
 SEGMENT_SCHEMA = pa.schema(
     [
         ("as_of", _TIME),
@@ -324,12 +327,12 @@ class ItemTable:
     def from_table(cls, table: pa.Table) -> ItemTable:
         """Conform to ITEM_STATE_SCHEMA and sort by item_id, so that the same items get the same rows.
 
-        Nulls become zero and ""; so does a text column that an earlier version did not write.
+        Nulls become zero and ""; so does a column of texts or counts that an earlier version did not write.
         """
         ordered = table.take(pc.sort_indices(table, sort_keys=[("item_id", "ascending")]))
         columns = []
         for field in ITEM_STATE_SCHEMA:
-            is_later = field.name not in ordered.column_names and pa.types.is_string(field.type)
+            is_later = field.name not in ordered.column_names and not pa.types.is_timestamp(field.type)
             column = pa.nulls(len(ordered), field.type) if is_later else ordered[field.name].combine_chunks()
             column = column.cast(field.type) if column.type != field.type else column
             if column.null_count and not pa.types.is_timestamp(field.type):

@@ -186,9 +186,10 @@ def test_positions_name_the_row_or_minus_one(asked: list[str], as_arrow: bool) -
     assert found.tolist() == [{"a": 0, "b": 1, "c": 2}.get(item_id, -1) for item_id in asked]
 
 
-def test_a_text_column_that_an_earlier_version_did_not_write_reads_as_empty() -> None:
-    table = item_table("a", "b").table.drop_columns(["attributes"])
-    assert ItemTable.from_table(table).table["attributes"].to_pylist() == ["", ""]
+def test_a_column_that_an_earlier_version_did_not_write_reads_as_empty() -> None:
+    items = ItemTable.from_table(item_table("a", "b").table.drop_columns(["attributes", "new_user_count_7d"]))
+    assert items.table["attributes"].to_pylist() == ["", ""]
+    assert items.integers("new_user_count_7d").tolist() == [0, 0]
 
 
 def test_codes_count_sorted_distinct_values_and_leave_the_empty_one_out() -> None:

@@ -93,3 +93,15 @@ def test_popularity_in_a_segment_halves_every_fortnight_like_popularity_itself(m
     assert lamp["popularity_micros"] == round(1e6 * 1 * 2 ** (-age_days / 14))  # one view
     assert bulb["segment_micros"] == round(1e6 * (6 + 1 + 1) * 2 ** (-age_days / 14))
     assert [bulb["rank"], lamp["rank"]] == [1, 2]
+
+
+def test_an_item_wins_a_person_once_on_the_day_of_the_first_event(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder: Path = tmp_path_factory.mktemp("landed")
+    again = [event("ann", "lamp", "purchase", "20T10:00"), event("cid", "lamp", "view", "10T10:00")]
+    write_lines(folder / "events.jsonl", [*EVENTS, *again])
+    variables = {"as_of": "2024-01-22", "cut_count": 0}
+    marts = Warehouse.fed_from(folder, tmp_path_factory.mktemp("home"), **variables).build(with_tests=True)
+    lamp = next(row for row in marts.rows("item_states") if row["item_id"] == "lamp")
+    gained = [lamp[f"new_user_count_{days}d"] for days in (7, 14, 28)]
+    assert gained == [0, 1, 3]  # cid twelve days ago, ben and ann three weeks ago; ann's purchase is no news
+    assert (lamp["user_count"], lamp["repeat_user_count"]) == (3, 1)

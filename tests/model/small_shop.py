@@ -112,6 +112,13 @@ def _items(rows: list[dict[str, Any]], as_of_ms: int, n_items: int) -> ItemTable
         state |= {"price_micros": 1_000_000 * (3 + number % 17), "is_available": 1, "listed_ms": START}
         state |= {"event_count": len(own), "user_count": len(of_user)}
         state["repeat_user_count"] = sum(count > 1 for count in of_user.values())
+        first: dict[str, int] = {}
+        for row, age in zip(own, ages, strict=True):
+            first[row["user_id"]] = max(age, first.get(row["user_id"], 0))
+        for days in (7, 14, 28):
+            state[f"new_user_count_{days}d"] = sum(age <= days * DAY_MS for age in first.values())
+        month = {row["user_id"] for row, age in zip(own, ages, strict=True) if age <= 28 * DAY_MS}
+        state["user_count_28d"] = len(month)
         for days in (1, 7, 28):
             state[f"event_count_{days}d"] = sum(age <= days * DAY_MS for age in ages)
         state["purchase_count"] = sum(row["event_type"] == "purchase" for row in own)

@@ -8,7 +8,7 @@ from conftest import Shop
 from small_shop import cut_inputs, day, event_table
 
 from recommender.model.features import assemble, feature_names, feature_version
-from recommender.model.items import ItemMatrix
+from recommender.model.items import ITEM_FEATURES, ItemMatrix
 from recommender.model.scorer import RankingModel
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.families import GENERATORS
@@ -83,6 +83,18 @@ def test_how_an_item_resembles_what_was_chosen(ann: dict[int, dict[str, float]])
     usual = (12 * np.log(7) + 1 * np.log(4) + 1 * np.log(11)) / 14
     assert ann[2]["price_difference"] == pytest.approx(np.log(5) - usual, abs=1e-6)
     assert ann[2]["price_distance"] == pytest.approx(abs(np.log(5) - usual), abs=1e-6)
+
+
+def test_how_many_people_an_item_has_just_won() -> None:
+    events = [("ann", "item-004", "view", day(0), "s1"), ("ann", "item-004", "purchase", day(25), "s2")]
+    events += [("ben", "item-004", "purchase", day(16), "s3"), ("cid", "item-004", "view", day(27), "s4")]
+    items = cut_inputs(event_table(events), day(30)).items
+    row = dict(zip(ITEM_FEATURES, ItemMatrix.of(items).fixed[4].tolist(), strict=True))
+    # Of three people in 28 days (ann's first event lies 30 back) cid came 3 days ago and ben 14.
+    assert row["item_new_users_7d"] == pytest.approx(np.log1p(1))
+    assert row["item_new_users_14d"] == row["item_new_users_28d"] == pytest.approx(np.log1p(2))
+    assert row["item_news_trend"] == pytest.approx(2 * 1 / (2 + 2))
+    assert row["item_new_share"] == pytest.approx(2 / (3 + 1))
 
 
 def test_retrieval_scores_come_raw_and_relative_to_the_users_best(ann: dict[int, dict[str, float]]) -> None:

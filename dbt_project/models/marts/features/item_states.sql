@@ -52,6 +52,9 @@ select
     coalesce(audiences.user_count, 0) as user_count,
     coalesce(windows.user_count_28d, 0) as user_count_28d,
     coalesce(audiences.repeat_user_count, 0) as repeat_user_count,
+    coalesce(gains.new_user_count_7d, 0) as new_user_count_7d,
+    coalesce(gains.new_user_count_14d, 0) as new_user_count_14d,
+    coalesce(gains.new_user_count_28d, 0) as new_user_count_28d,
     coalesce(windows.view_count_28d, 0) as view_count_28d,
     coalesce(windows.cart_count_28d, 0) as cart_count_28d,
     coalesce(windows.impression_count_28d, 0) as impression_count_28d,
@@ -62,6 +65,7 @@ from {{ ref('int_item_cuts') }} as cuts
 inner join {{ ref('items') }} as items on cuts.item_id = items.item_id
 left join totals on items.item_id = totals.item_id and cuts.cut_number = totals.cut_number
 left join audiences on items.item_id = audiences.item_id and cuts.cut_number = audiences.cut_number
+left join {{ ref('int_item_gains') }} as gains on items.item_id = gains.item_id and cuts.cut_number = gains.cut_number
 left join {{ ref('int_item_windows') }} as windows
     on items.item_id = windows.item_id and cuts.cut_number = windows.cut_number
 left join {{ ref('int_item_popularity') }} as popularity
