@@ -40,8 +40,8 @@ pace as (
     select
         cut_at,
         first_at,
-        cast(least({{ var('horizon_days') }} * 86400000, quarter_ms) as bigint) as horizon_ms,
-        cast(least({{ var('cut_interval_days') }} * 86400000, quarter_ms) as bigint) as interval_ms
+        cast(least({{ var('horizon_days') }} * cast(86400000 as bigint), quarter_ms) as bigint) as horizon_ms,
+        cast(least({{ var('cut_interval_days') }} * cast(86400000 as bigint), quarter_ms) as bigint) as interval_ms
     from span
 ),
 
