@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, steps done, st
 
 GROUP_SCHEMA = pa.schema(
     [
-        ("kind", pa.string()),  # "retrospective" or "served"
+        ("kind", pa.string()),  # "retrospective", "rehearsed" or "served"
         ("at_ms", pa.int64()),  # the cut, or when it was decided
         ("labelled_until_ms", pa.int64()),  # end of the time whose events its labels were read from
         ("decision_id", pa.string()),  # "" for a retrospective slate
@@ -41,11 +41,16 @@ GROUP_SCHEMA = pa.schema(
 class TrainingConfig:
     """`horizon_days` after a cut are its labels, graded by `objective`, which says as well how long an outcome counts
     for the decision it names; `negatives` kept for each slate (by a seeded draw; 0 keeps all: on online_retail 50,
-    100 and all gave the same lists within the noise of a seed, ± .002); `threads` cuts at a time."""
+    100 and all gave the same lists within the noise of a seed, ± .002); `threads` cuts at a time. Every third cut is
+    rehearsed: `arrivals` is the share of its items shown as if just uploaded (0: no rehearsal), `strangers` how many
+    people at most as if nobody had known them. On simulated shops, new items nobody had touched were among the 20
+    listed for .5 % of the people who would have liked them best, and for 25 % after rehearsals (warm items: 43 %)."""
 
     horizon_days: float = 7.0
     negatives: int = 60
     threads: int = 2
+    arrivals: float = 0.15
+    strangers: int = 1_000
     objective: Objective = DEFAULT_OBJECTIVE
 
 
@@ -152,6 +157,7 @@ class TrainingSet:
             "rows": len(self),
             "slates": len(self.groups),
             "retrospective_slates": kinds.count("retrospective"),
+            "rehearsed_slates": kinds.count("rehearsed"),
             "served_slates": kinds.count("served"),
             "positive_rows": int((self.label > 0).sum()),
             "examination_by_position": self._curve(),
