@@ -55,6 +55,12 @@ _FEATURES: Mapping[str, tuple[str, str]] = {
     "item_idle_days": ("since anybody's last event with it", _DAYS),
     "item_trend": ("its last week against its usual week", _PLAIN),
     "item_repeat_rate": ("of its people come back to it", _SHARE),
+    "item_new_share": ("of its people of the last four weeks met it then for the first time", _SHARE),
+    "item_news_trend": ("its new people of the last week against its usual week", _PLAIN),
+    "popularity_difference": ("its popularity against the person's latest choices, log ratio", _PLAIN),
+    "age_difference": ("how long it is listed against the person's latest choices, log ratio", _PLAIN),
+    "user_visit_new_share": ("of the person's latest visit was new to the person", _SHARE),
+    "user_recent_new_share": ("of the person's latest choices were new to the person", _SHARE),
     "user_days_since_last": ("since the person's last event", _DAYS),
     "user_due_ratio": ("time passed over the person's usual interval between purchases", _PLAIN),
 }
@@ -66,9 +72,13 @@ _LOGGED: Mapping[str, str] = {
     "item_users": "people who met it",
     "item_users_28d": "people who met it in the last four weeks",
     "item_purchases_28d": "purchases of it in the last four weeks",
+    "item_new_users_7d": "people who met it for the first time in the last week",
+    "item_new_users_14d": "people who met it for the first time in the last two weeks",
+    "item_new_users_28d": "people who met it for the first time in the last four weeks",
     "user_events": "events of the person",
     "user_purchases": "purchases of the person",
     "user_items": "different items in the person's history",
+    "user_visit_items": "items of the person's latest visit",
 }
 
 

@@ -36,7 +36,7 @@ class RankerConfig:
 
     pointwise_rounds: int = 150
     rounds: int | None = None
-    max_rounds: int = 300
+    max_rounds: int = 160
     patience: int = 30
     learning_rate: float = 0.07
     max_depth: int = 6
