@@ -44,7 +44,7 @@ class TrainingConfig:
     100 and all gave the same lists within the noise of a seed, ± .002); `threads` cuts at a time. Every third cut is
     rehearsed: `arrivals` is the share of its items shown as if just uploaded (0: no rehearsal), `strangers` how many
     people at most as if nobody had known them. On simulated shops, new items nobody had touched were among the 20
-    listed for .5 % of the people who would have liked them best, and for 25 % after rehearsals (warm items: 43 %)."""
+    listed for .5 % of the people who would have liked them best, and for 20 % after rehearsals (warm items: 41 %)."""
 
     horizon_days: float = 7.0
     negatives: int = 60
