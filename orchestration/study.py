@@ -65,7 +65,9 @@ def study_lines(found: Study) -> dict[str, dict[str, str]]:
     """The findings as figures with intervals: what is lost without each part, and by age."""
     told: dict[str, dict[str, str]] = {}
     for kind in KINDS:
-        for name, parts in (("generator", found.ablation.generators), ("group", found.ablation.groups)):
+        ablation = found.ablation
+        left_out = {"generator": ablation.generators, "family": ablation.families, "group": ablation.groups}
+        for name, parts in left_out.items():
             told[f"{kind} {TOLD} lost without a {name}"] = {part: str(own[kind][TOLD]) for part, own in parts.items()}
         if found.staleness:
             ages = [f"{age:.3g} days" for age in found.staleness.ages_days]

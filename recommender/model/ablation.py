@@ -30,11 +30,13 @@ ByKind = Mapping[str, Mapping[str, Interval]]  # kind → metric → interval
 
 @dataclass(frozen=True)
 class Ablation:
-    """`full`: the figures of the refit with everything; `generators` and `groups`: full − without, by what was left
-    out. Above 0 the part helps. `rows` and `rounds` are what every refit learnt from."""
+    """`full`: the figures of the refit with everything; `generators`, `families` of several generators (the modules
+    they live in) and `groups` of features: full − without, by what was left out. Above 0 the part helps. `rows` and
+    `rounds` are what every refit learnt from."""
 
     full: ByKind
     generators: Mapping[str, ByKind]
+    families: Mapping[str, ByKind]
     groups: Mapping[str, ByKind]
     rows: int
     rounds: int
@@ -42,14 +44,14 @@ class Ablation:
 
 @dataclass(frozen=True)
 class _Variant:
-    """What is left out: some columns, and the rows that nobody but one generator (a bit) proposed."""
+    """What is left out: some columns, and the rows that nobody but some generators (their bits) proposed."""
 
     dropped: frozenset[str]
-    bit: int = 0
+    bits: int = 0
 
     def keeps(self, proposers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Rows that stay; one whose proposers are unknown was shown, and stays."""
-        return np.asarray((proposers == 0) | ((proposers & ~self.bit) != 0))
+        return np.asarray((proposers == 0) | ((proposers & ~self.bits) != 0))
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def ablate(
     for kind in KINDS:
         candidates = retriever.retrieve_batch(holdout.batch, novel=kind == "novel")
         fields[kind] = _Field(candidates, assemble(holdout.batch, matrix, candidates))
-    variants = dict(_variants(retriever.names))
+    variants = dict(_variants(retriever))
     values = []
     for place, variant in enumerate(variants.values()):
         if progress:
@@ -92,19 +94,35 @@ def ablate(
     return Ablation(
         figures["full"],
         {name: figures[f"generator {name}"] for name in retriever.names},
+        {name: figures[f"family {name}"] for name in _families(retriever)},
         {name: figures[f"group {name}"] for name in feature_groups(retriever.names)},
         len(training),
         ranker.rounds,
     )
 
 
-def _variants(generators: Sequence[str]) -> Iterator[tuple[str, _Variant]]:
+def _variants(retriever: Retriever) -> Iterator[tuple[str, _Variant]]:
     yield "full", _Variant(frozenset())
-    for place, name in enumerate(generators):
-        columns = {f"retrieval_{name}", f"retrieval_{name}_relative"}
-        yield f"generator {name}", _Variant(frozenset(columns), 1 << place)
-    for group, names in feature_groups(generators).items():
+    for name in retriever.names:
+        yield f"generator {name}", _without(retriever, [name])
+    for family, members in _families(retriever).items():
+        yield f"family {family}", _without(retriever, members)
+    for group, names in feature_groups(retriever.names).items():
         yield f"group {group}", _Variant(frozenset(names))
+
+
+def _families(retriever: Retriever) -> dict[str, list[str]]:
+    """Generators by the module they live in, where it holds several; one alone is shown as itself."""
+    found: dict[str, list[str]] = {}
+    for generator in retriever.generators:
+        found.setdefault(type(generator).__module__.rsplit(".", 1)[-1], []).append(generator.name)
+    return {family: members for family, members in found.items() if 1 < len(members) < len(retriever.names)}
+
+
+def _without(retriever: Retriever, members: Sequence[str]) -> _Variant:
+    columns = [(f"retrieval_{name}", f"retrieval_{name}_relative") for name in members]
+    bits = sum(1 << retriever.names.index(name) for name in members)
+    return _Variant(frozenset(column for pair in columns for column in pair), bits)
 
 
 def _judged(
@@ -118,7 +136,7 @@ def _judged(
     """float64 (n_users, kinds × STUDY_METRICS) of a ranker that never saw what is left out."""
     kept = [name for name in training.names if name not in variant.dropped]
     places = [training.names.index(name) for name in kept]
-    learnt = training.take_rows(variant.keeps(training.proposers)) if variant.bit else training
+    learnt = training.take_rows(variant.keeps(training.proposers)) if variant.bits else training
     fitted = fit_ranker(learnt.take_columns(kept), config, seed)
     columns = []
     for kind, field in fields.items():

@@ -27,6 +27,11 @@ KPIS = {
     ),
     "retention": ("retention ndcg@20", "what was there when a visit led to another visit stands high"),
 }
+PARTS = {
+    "families": "Without a whole family of generators",
+    "generators": "Without a generator",
+    "groups": "Without a group of features",
+}
 MANNERS = {
     "novelty@20": "Novelty, bits: how few people know the items listed; higher means less obvious.",
     "popularity lift@20": "Lean to hits: how much more popular the list is than what the same people chose; 0 is even.",
@@ -183,7 +188,7 @@ def _families(evidence: Figures) -> str:
 
 def _parts(study: Figures) -> str:
     found, blocks = study["ablation"], []
-    for name, words in (("generators", "Without a generator"), ("groups", "Without a group of features")):
+    for name, words in PARTS.items():
         for kind in KINDS:
             values = {part: own[kind]["ndcg@10"] for part, own in found[name].items()}
             rows = [_row(part, value, _certain(value)) for part, value in _ranked(values)]
