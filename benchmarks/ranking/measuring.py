@@ -93,8 +93,10 @@ def _tune(peer: Peer, dataset: Dataset, folder: Path) -> dict[str, Parameters]:
     gained: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for choice in peer.choices:
         scorer = peer.fit(history, **choice)
-        for kind, truth in truths.items():
-            gained[kind].append(judge(listed(history, scorer, truth.users, kind), truth)[CRITERION].mean())
+        users = truths["repeat"].users  # who bought something novel bought something
+        for kind, lists in listed(history, scorer, users, KINDS).items():
+            judged = judge(lists[np.searchsorted(users, truths[kind].users)], truths[kind])
+            gained[kind].append(judged[CRITERION].mean())
     return {kind: peer.choices[int(np.argmax(gained[kind]))] for kind in KINDS}
 
 
@@ -104,7 +106,7 @@ def _at_cuts(peer: Peer, choice: Parameters, dataset: Dataset, folder: Path, kin
     for cut in dataset.cuts:
         history, truth = History.before(purchases, cut), Truth.after(purchases, cut, dataset.horizon_days, kind)
         started = time.monotonic()
-        lists = listed(history, peer.fit(history, **choice), history.users, kind)
+        lists = listed(history, peer.fit(history, **choice), history.users, [kind])[kind]
         seconds += time.monotonic() - started
         judged.append(judge(lists[np.searchsorted(history.users, truth.users)], truth))
     return _joined(judged), seconds

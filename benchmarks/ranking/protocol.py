@@ -7,7 +7,7 @@ count. *Novel*: only items the user had never bought, with those already bought 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -160,18 +160,19 @@ def best_items(scores: npt.NDArray[np.floating], length: int) -> Lists:
     return np.where(ended, -1, np.take_along_axis(columns, order, axis=1))
 
 
-def listed(history: History, scorer: Scorer, users: Codes, kind: str) -> Lists:
-    """Lists of item codes for some users (codes, all of them known to the history)."""
+def listed(history: History, scorer: Scorer, users: Codes, kinds: Sequence[str]) -> dict[str, Lists]:
+    """Kind → lists of item codes for some users (codes, all of them known to the history), scored once."""
     rows = np.searchsorted(history.users, users)
-    parts = [np.empty((0, LENGTH), dtype=np.int64)]
+    parts = {kind: [np.empty((0, LENGTH), dtype=np.int64)] for kind in kinds}
     for start in range(0, len(rows), USERS_AT_A_TIME):
         some = rows[start : start + USERS_AT_A_TIME]
         scores = np.array(scorer(some), dtype=np.float64)
-        if kind == "novel":
-            scores[history.owned[some].nonzero()] = -np.inf
-        best = best_items(scores, LENGTH)
-        parts.append(np.where(best >= 0, history.items[best], -1))
-    return np.concatenate(parts)
+        for kind in sorted(kinds, key=KINDS.index):  # novel last: it overwrites the scores of what they had
+            if kind == "novel":
+                scores[history.owned[some].nonzero()] = -np.inf
+            best = best_items(scores, LENGTH)
+            parts[kind].append(np.where(best >= 0, history.items[best], -1))
+    return {kind: np.concatenate(lists) for kind, lists in parts.items()}
 
 
 def judge(lists: Lists, truth: Truth) -> Judged:

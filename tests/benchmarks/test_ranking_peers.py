@@ -127,8 +127,8 @@ def test_every_peer_learns_who_buys_what(name: str) -> None:
     peer = PEERS[name]
     choice = dict(peer.choices[0])
     choice.update({"factors": 4} if "factors" in choice else {})  # 64 remember every purchase of so small a shop
-    first = listed(history, peer.fit(history, **choice), truth.users, "repeat")
-    assert (first == listed(history, peer.fit(history, **choice), truth.users, "repeat")).all()
-    blind = listed(history, fit_popularity(history), truth.users, "repeat")
+    first = listed(history, peer.fit(history, **choice), truth.users, ["repeat"])["repeat"]
+    assert (first == listed(history, peer.fit(history, **choice), truth.users, ["repeat"])["repeat"]).all()
+    blind = listed(history, fit_popularity(history), truth.users, ["repeat"])["repeat"]
     gained, base = judge(first, truth)["R@20"].mean(), judge(blind, truth)["R@20"].mean()
     assert gained > 1.3 * base or name.startswith("popularity")

@@ -78,8 +78,9 @@ def test_best_items_are_those_of_a_full_sort() -> None:
 def test_novel_lists_leave_out_what_a_user_had(purchases: Purchases) -> None:
     history = History.before(purchases, CUT)
     for kind, expected in (("repeat", [["tea", "jam"], ["tea", "jam"]]), ("novel", [[], ["tea"]])):
-        lists = listed(history, lambda rows: np.tile([1.0, 2.0], (len(rows), 1)), history.users, kind)
-        assert [named(purchases, row) for row in lists] == expected
+        for asked in ([kind], ["novel", "repeat"]):
+            lists = listed(history, lambda rows: np.tile([1.0, 2.0], (len(rows), 1)), history.users, asked)[kind]
+            assert [named(purchases, row) for row in lists] == expected
 
 
 def test_figures_of_one_list_by_hand(purchases: Purchases) -> None:
