@@ -37,7 +37,9 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
             "run `nextbest run --source NAME --path DIR` first.",
         )
     manifest, training = verify_bundle(folder), TrainingSet.load(space.training)
-    if training.summary() != manifest.training or training.names != feature_names(GENERATORS):
+    parameters = manifest.tuning.get("parameters", {})
+    is_of_this_code = training.names == feature_names(GENERATORS) and parameters.keys() <= vars(RankerConfig()).keys()
+    if training.summary() != manifest.training or not is_of_this_code:
         raise InputError(
             f"a training set that is not that of challenger {manifest.version}, or one of earlier code.",
             "the slates that the challenger has learnt from, with the features of this code.",
@@ -51,7 +53,7 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
         cut_inputs(ring, holdout_ms),
         older,
         events_since(space, holdout_ms),
-        RankerConfig(**manifest.tuning.get("parameters", {}), rounds=manifest.ranker["rounds"]),
+        RankerConfig(**parameters, rounds=manifest.ranker["rounds"]),
         config=StudyConfig(read_horizon_ms(space) / DAY_MS, rounds=ring.study_rounds, objective=training.objective),
         seed=ring.seed,
         progress=telling(tell),
