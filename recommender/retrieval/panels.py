@@ -186,10 +186,12 @@ def _best(values: Floats, limit: int) -> npt.NDArray[np.bool_]:
     place = values.shape[1] - limit
     least = np.partition(values, place, axis=1)[:, place, None]
     mask = (values >= least) & (values > 0)
-    if mask.sum(axis=1).max(initial=0) > limit:
-        tied = mask & (values == least)
-        room = limit - (mask & ~tied).sum(axis=1, keepdims=True)
-        mask &= ~tied | (np.cumsum(tied, axis=1) <= room)
+    crowded = np.flatnonzero(np.count_nonzero(mask, axis=1) > limit)
+    if len(crowded):  # these rows alone: counting ties took a fifth of a large catalogue's time
+        own = mask[crowded]
+        tied = own & (values[crowded] == least[crowded])
+        room = limit - np.count_nonzero(own & ~tied, axis=1)[:, None]
+        mask[crowded] = own & (~tied | (np.cumsum(tied, axis=1) <= room))
     return mask
 
 
