@@ -186,6 +186,7 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> int:
 def _add_study(verbs: Verbs) -> None:
     study = verbs.add_parser("study", help="what each part of the latest challenger is worth, and what age costs")
     study.add_argument("--rounds", type=int, default=60, help="most boosting rounds of each refit (default 60)")
+    study.add_argument("--rows", type=int, default=150_000, help="about so many rows to learn from (default 150000)")
     study.add_argument("--json", action="store_true")
     study.set_defaults(action=_study)
 
@@ -193,7 +194,7 @@ def _add_study(verbs: Verbs) -> None:
 def _study(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_study
 
-    report = run_study(workspace, options.rounds)
+    report = run_study(workspace, options.rounds, options.rows)
     _show(report, options.json)
     return 0 if report["succeeded"] else 1
 

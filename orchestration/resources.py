@@ -28,6 +28,7 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
     seed: int = 7
     tune_trials: int = 30
     study_rounds: int = 60
+    study_rows: int = 150_000
     cut_count: int = 8
     cut_interval_days: int = 7
     horizon_days: int = 7

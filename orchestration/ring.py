@@ -57,12 +57,12 @@ def run_tuning(workspace: Workspace, trials: int, seed: int) -> dict[str, Any]:
     return report | ({"failures": outcome.failures} if outcome.failures else {})
 
 
-def run_study(workspace: Workspace, rounds: int) -> dict[str, Any]:
+def run_study(workspace: Workspace, rounds: int, rows: int) -> dict[str, Any]:
     """Run the job `study` on the latest challenger, report what it found and where the page is."""
-    if rounds < 1:
-        raise InputError(f"--rounds {rounds}.", "at least 1.", "ask for more rounds.")
+    if rounds < 1 or rows < 1_000:
+        raise InputError(f"--rounds {rounds} --rows {rows}.", "at least 1 round and 1,000 rows.", "ask for more.")
     load_settings(workspace)
-    ring = Ring(home=str(workspace.root), study_rounds=rounds)
+    ring = Ring(home=str(workspace.root), study_rounds=rounds, study_rows=rows)
     with following("study") as listen:
         outcome = execute(ring, "study", listen)
     report: dict[str, Any] = {"succeeded": outcome.is_success, "seconds": round(outcome.seconds, 1)}

@@ -54,7 +54,12 @@ def study_challenger(ring: Ring, tell: Callable[[str], None]) -> Study:
         older,
         events_since(space, holdout_ms),
         RankerConfig(**parameters, rounds=manifest.ranker["rounds"]),
-        config=StudyConfig(read_horizon_ms(space) / DAY_MS, rounds=ring.study_rounds, objective=training.objective),
+        config=StudyConfig(
+            read_horizon_ms(space) / DAY_MS,
+            rows=ring.study_rows,
+            rounds=ring.study_rounds,
+            objective=training.objective,
+        ),
         seed=ring.seed,
         progress=telling(tell),
     )

@@ -71,7 +71,7 @@ def test_words_from_the_data_are_escaped_and_a_study_of_another_model_stays_out(
 
 @pytest.mark.slow
 def test_a_study_fills_its_sections(own_ring: Any, nextbest: Any) -> None:
-    done = nextbest(own_ring.workspace.root, "study", "--rounds", "4", "--json")
+    done = nextbest(own_ring.workspace.root, "study", "--rounds", "4", "--rows", "4000", "--json")
     assert done.code == 0, done.err
     evidence, verdict = kept(own_ring.workspace)
     found = json.loads((own_ring.workspace.models / "study.json").read_text())
