@@ -15,7 +15,7 @@ RANKING = {
 
 
 def main() -> int:
-    commands = [["benchmarks.drift_calibration"]]
+    commands = [["benchmarks.drift_calibration"], ["benchmarks.shapes"]]
     for dataset, folder in RANKING.items():
         if (SHARED / folder).is_dir():
             commands.append(["benchmarks.ranking", "--dataset", dataset, "--path", str(SHARED / folder)])

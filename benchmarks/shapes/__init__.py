@@ -1,0 +1,1 @@
+"""Table sets of very different shape, and the platform beside popularity on each of them."""
