@@ -18,8 +18,11 @@ console = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def following(title: str) -> Iterator[Callable[[StepNews], None]]:
-    """Hand out a listener for `runs.execute`; steps that end are printed, the step at work is shown beside the bar."""
+def following(title: str, *, has_bar: bool = True) -> Iterator[Callable[[StepNews], None]]:
+    """Hand out a listener for `runs.execute`; steps that end are printed, the step at work is shown beside the bar.
+
+    Without a bar for one of several runs at a time: their bars would paint over each other.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -28,7 +31,7 @@ def following(title: str) -> Iterator[Callable[[StepNews], None]]:
         TimeElapsedColumn(),
     )
     begun: dict[str, float] = {}
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not (has_bar and sys.stderr.isatty())) as bar:
         task = bar.add_task(title, total=None)
 
         def listen(news: StepNews) -> None:

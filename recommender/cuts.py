@@ -13,7 +13,7 @@ __all__ = ["CutInputs"]
 
 @dataclass(frozen=True)
 class CutInputs:
-    """The states of one cut: `users` and `items` as of it, `pairs` rows of PAIR_SCHEMA, `segments` of SEGMENT_SCHEMA."""
+    """The states of one cut: `users` and `items` as of it, rows of PAIR_SCHEMA and of SEGMENT_SCHEMA."""
 
     as_of_ms: int
     users: UserStates

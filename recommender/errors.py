@@ -35,6 +35,10 @@ class NextbestError(Exception):
         self.found, self.expected, self.remedy = found, expected, remedy
         super().__init__(f"Found: {found} Expected: {expected} What to do: {remedy}")
 
+    def __reduce__(self) -> tuple[type[NextbestError], tuple[str, str, str]]:
+        """Told in three parts on the other side of a process as well."""
+        return type(self), (self.found, self.expected, self.remedy)
+
 
 class InputError(NextbestError):
     """Something handed to us cannot be used."""

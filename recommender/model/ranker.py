@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def _rounds(training: TrainingSet, config: RankerConfig, seed: int, progress: Pr
     parts = time_split(training, seed)
     if parts is None:
         return config.max_rounds // 4
-    return fit_stopped(*parts, config, seed, progress).rounds
+    return fit_stopped(*parts, replace(config, pointwise_rounds=0), seed, progress).rounds
 
 
 def fit_stopped(
