@@ -19,7 +19,7 @@ from orchestration.progress import console, following
 from orchestration.provenance import code_fingerprint
 from orchestration.resources import Ring
 from orchestration.runs import execute
-from orchestration.settings import WorkspaceSettings, save_settings
+from orchestration.settings import WorkspaceSettings, forget_baselines, save_settings
 from orchestration.sources import check_source, parse_until
 from orchestration.tables import read_as_of_ms, rows_at
 from orchestration.tuning import declared_objective
@@ -127,6 +127,7 @@ def _learn(ring: Ring, settings: WorkspaceSettings, fingerprint: str, is_alone: 
     facts = {"files": fingerprint, "code": code_fingerprint(), "path": settings.path, "objective": objective}
     wanted = json.dumps(facts)
     if not (stamp.exists() and stamp.read_text() == wanted and folder.exists()):
+        forget_baselines(ring.workspace)  # a home serves every folder of tables that is judged at its cut
         save_settings(ring.workspace, settings)
         with following(f"backtest {settings.until}", has_bar=is_alone) as listen:
             outcome = execute(ring, "learn", listen)

@@ -12,7 +12,13 @@ from rich.progress import Progress
 from orchestration.progress import console, following
 from orchestration.resources import Ring
 from orchestration.runs import RunOutcome, execute
-from orchestration.settings import ARCHIVE_AGE_DAYS, WorkspaceSettings, load_settings, save_settings
+from orchestration.settings import (
+    ARCHIVE_AGE_DAYS,
+    WorkspaceSettings,
+    forget_baselines,
+    load_settings,
+    save_settings,
+)
 from orchestration.sources import check_source, parse_until
 from orchestration.tables import read_as_of_ms, to_iso
 from recommender.errors import InputError
@@ -90,12 +96,10 @@ def _settled(workspace: Workspace, source: str | None, path: str | None, until: 
 
 
 def _begin_anew_with_another_source(workspace: Workspace, settings: WorkspaceSettings) -> None:
-    """Volumes of one source say nothing about those of another: its first run makes the baseline."""
     if workspace.settings.exists():
         stored = load_settings(workspace)
         if (stored.source, stored.path) != (settings.source, settings.path):
-            for baseline in workspace.monitoring.glob("validation_*.json"):
-                baseline.unlink()
+            forget_baselines(workspace)
 
 
 def anchor_clock(workspace: Workspace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from recommender.errors import NotReadyError
 from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["ARCHIVE_AGE_DAYS", "WorkspaceSettings", "load_settings", "save_settings"]
+__all__ = ["ARCHIVE_AGE_DAYS", "WorkspaceSettings", "forget_baselines", "load_settings", "save_settings"]
 
 # Data that end longer ago than this are an archive: the service's clock then starts where they end,
 # because a recency of 5,400 days (online_retail served in 2026) means nothing to a model trained on weeks.
@@ -41,3 +41,9 @@ def load_settings(workspace: Workspace) -> WorkspaceSettings:
 def save_settings(workspace: Workspace, settings: WorkspaceSettings) -> None:
     """Replace the settings in one step."""
     write_bytes_atomically(workspace.settings, json.dumps(asdict(settings), indent=2).encode())
+
+
+def forget_baselines(workspace: Workspace) -> None:
+    """Let the next run make the baseline: volumes and kinds of one source say nothing about those of another."""
+    for baseline in workspace.monitoring.glob("validation_*.json"):
+        baseline.unlink()
