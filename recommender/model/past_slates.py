@@ -124,19 +124,25 @@ def _slates(
     batch = UserBatch.read(users, contexts, cut.items)
     candidates = retriever.retrieve_batch(batch)
     labels = relevant.labels(candidates.user_row, candidates.item_index)
-    rows = _sample(candidates, labels, config.negatives, np.random.default_rng((seed, cut.as_of_ms)))
+    wanted = config.negatives if kind == "retrospective" else config.rehearsed_negatives
+    rows = _sample(candidates, labels, wanted, config.rows_per_cut, np.random.default_rng((seed, cut.as_of_ms)))
     return _training_rows(kind, cut, batch, candidates.keep(rows), labels[rows], end)
 
 
 def _sample(
-    candidates: Candidates, labels: npt.NDArray[np.float32], negatives: int, rng: np.random.Generator
+    candidates: Candidates,
+    labels: npt.NDArray[np.float32],
+    negatives: int,
+    most_rows: int,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.int64]:
-    """Rows to keep: slates with a positive; of those all positives and `negatives` others drawn evenly."""
+    """Rows to keep: slates with a positive; of those all positives and up to `negatives` others drawn evenly."""
     user = candidates.user_row
     positive = labels > 0
     useful = np.bincount(user[positive], minlength=len(candidates.offsets) - 1) > 0
     if not negatives:
         return np.flatnonzero(useful[user])
+    negatives = min(negatives, max(most_rows // max(int(useful.sum()), 1), 1))
     draw = rng.random(len(labels))
     draw[positive] = -1.0  # always first
     order = np.lexsort((draw, user))

@@ -37,7 +37,7 @@ class RankerConfig:
     pointwise_rounds: int = 150
     rounds: int | None = None
     max_rounds: int = 160
-    patience: int = 30
+    patience: int = 50
     learning_rate: float = 0.07
     max_depth: int = 6
     min_child_weight: float = 5.0
@@ -210,17 +210,19 @@ def _train(
     """LambdaMART's trees, or the best of them where slates are held back, and behind them the pointwise ones."""
     matrix = _matrix(training, config)
     total = rounds + config.pointwise_rounds
+    told: dict[str, dict[str, list[float]]] = {}
     listwise = xgb.train(
         config.parameters(seed),
         matrix,
         num_boost_round=rounds,
         evals=[(_matrix(held, config, matrix), "latest")] if held is not None else [],
+        evals_result=told,
         early_stopping_rounds=config.patience if held is not None else None,
         callbacks=[_Rounds(progress, 0, total)] if progress else None,
         verbose_eval=False,
     )
     if held is not None:
-        listwise = listwise[: int(listwise.best_iteration) + 1]
+        listwise = listwise[: _best_round(np.asarray(told["latest"][f"ndcg@{config.cutoff}"]))]
     if not config.pointwise_rounds:
         return listwise
     pointwise = xgb.train(
@@ -231,6 +233,17 @@ def _train(
         verbose_eval=False,
     )
     return _sum_of(listwise, pointwise)
+
+
+def _best_round(curve: npt.NDArray[np.float64], width: int = 21) -> int:
+    """The round, from 1, around which the figure is highest on average.
+
+    The single highest one is chance: on four weeks of online_retail it was round 270, 163, 149 and 45 of curves that
+    were flat from 80 on, and the week that stopped at 45 had the weakest lists.
+    """
+    weights = np.ones(min(width, len(curve)))
+    sums, counts = (np.convolve(values, weights, mode="same") for values in (curve, np.ones(len(curve))))
+    return int(np.argmax(sums / counts)) + 1
 
 
 def _sum_of(first: xgb.Booster, second: xgb.Booster) -> xgb.Booster:

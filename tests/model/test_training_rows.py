@@ -51,11 +51,11 @@ def test_labels_are_what_happened_in_the_horizon(shop: Shop, training: TrainingS
 
 
 def test_every_slate_has_a_positive_and_at_most_the_wanted_negatives(shop: Shop) -> None:
-    few = retrospective_slates(shop.past, shop.events, TrainingConfig(negatives=4), seed=3)
+    few = retrospective_slates(shop.past, shop.events, TrainingConfig(negatives=4, rehearsed_negatives=4), seed=3)
     positives = np.bincount(few.group[few.label > 0], minlength=len(few.groups))
     assert (positives > 0).all()
     assert (few.sizes - positives <= 4).all()
-    again = retrospective_slates(shop.past, shop.events, TrainingConfig(negatives=4), seed=3)
+    again = retrospective_slates(shop.past, shop.events, TrainingConfig(negatives=4, rehearsed_negatives=4), seed=3)
     assert as_bytes(few) == as_bytes(again)
 
 
