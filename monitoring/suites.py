@@ -104,7 +104,7 @@ ROW_EXPECTATIONS: dict[str, tuple[tuple[str, str, dict[str, Any]], ...]] = {
         ("ExpectColumnValueLengthsToBeBetween", "event_id", _ID),
         ("ExpectColumnValueLengthsToBeBetween", "user_id", _ID),
         ("ExpectColumnValueLengthsToBeBetween", "item_id", _ID),
-        ("ExpectColumnValuesToMatchRegex", "event_type", {"regex": r"^[a-z0-9][a-z0-9_.:-]{0,63}$"}),
+        ("ExpectColumnValuesToMatchRegex", "event_type", {"regex": r"^(?!.*[A-Z])[^\W_][\w.:-]{0,63}$"}),
         ("ExpectColumnValuesToBeBetween", "price_micros", _AMOUNT),
         ("ExpectColumnValuesToBeBetween", "position", _COUNT),
     ),

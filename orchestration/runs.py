@@ -20,6 +20,8 @@ from recommender.errors import NextbestError
 
 __all__ = ["RunOutcome", "StepNews", "execute", "sentence_of"]
 
+_STOPPED_BY_CHECKS = "DagsterAssetCheckFailedError"
+
 
 @dataclass(frozen=True)
 class StepNews:
@@ -141,6 +143,8 @@ def sentence_of(error: Any) -> str:
     while error.cause is not None:
         error = error.cause
     text = " ".join(str(error.message).split())
+    if _STOPPED_BY_CHECKS in text:
+        return "stopped by its checks"  # which say themselves what they found
     ours = {cls.__name__ for cls in _all_subclasses(NextbestError)}
     name, _, rest = text.partition(": ")
     return rest if name.rsplit(".", 1)[-1] in ours else text

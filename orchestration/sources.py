@@ -7,6 +7,7 @@ so adding a source is adding a folder, and nothing here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,11 +28,12 @@ _NOT_CHOSEN = {"journal"}  # landed by ourselves, part of every run
 # The order in which dbt looks (macros/landed_tables.sql), and the endings that mean each format.
 _ENDINGS = {"parquet": ("parquet",), "csv": ("csv",), "jsonl": ("jsonl", "ndjson", "json")}
 _SAMPLE_ROWS = 1_000
+_LEAST_EPOCH, _MOST_EPOCH = 1e8, 1e19  # counts since 1970 that `epoch_timestamp` reads
 _KINDS = {
     "text": "text or a number",
     "integer": "whole numbers",
     "number": "numbers",
-    "time": "times (a timestamp, a date, or text such as 2011-12-02T10:00:00Z)",
+    "time": "times (a timestamp, a date, text such as 2011-12-02T10:00:00Z, or seconds to nanoseconds since 1970)",
 }
 
 
@@ -195,7 +197,7 @@ def _check_file(file: Path, file_format: str, table: _Table) -> None:
         kind_found = columns[name]
         if kind_found is not None and not _fits(kind_found, kind):
             raise _wrong_type(file, name, f"values of type {kind_found}", kind)
-        if kind == "time" and (kind_found is None or _is_text(kind_found)):
+        if kind == "time" and (kind_found is None or _is_text(kind_found) or _is_number(kind_found)):
             _check_times(file, file_format, name)
 
 
@@ -203,7 +205,7 @@ def _check_times(file: Path, file_format: str, name: str) -> None:
     """A single bad time goes to the dead letters; a column without one good time is a mistake in the export."""
     texts = [text for text in sample_texts(file, file_format, name, _SAMPLE_ROWS) if text]
     if texts and not any(_is_time(text) for text in texts):
-        raise _wrong_type(file, name, f"texts such as {texts[0]!r}", "time")
+        raise _wrong_type(file, name, f"values such as {texts[0]!r}", "time")
 
 
 def _wrong_type(file: Path, name: str, found: str, kind: str) -> SourceError:
@@ -215,6 +217,9 @@ def _wrong_type(file: Path, name: str, found: str, kind: str) -> SourceError:
 
 
 def _is_time(text: str) -> bool:
+    """As the macro `landed_time` reads it."""
+    if re.fullmatch(r"\s*[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?\s*", text):
+        return _LEAST_EPOCH <= float(text) < _MOST_EPOCH
     try:
         datetime.fromisoformat(text.strip().removesuffix(" UTC"))
     except ValueError:
@@ -226,16 +231,20 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def _fits(found: pa.DataType, kind: str) -> bool:
     if pa.types.is_dictionary(found):
         found = found.value_type
-    is_number = pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_decimal(found)
+    is_number = _is_number(found)
     return bool(
         {
             "text": _is_text(found) or is_number,
             "integer": pa.types.is_integer(found),
             "number": is_number,
-            "time": pa.types.is_timestamp(found) or pa.types.is_date(found) or _is_text(found),
+            "time": pa.types.is_timestamp(found) or pa.types.is_date(found) or _is_text(found) or is_number,
         }[kind]
     )
 

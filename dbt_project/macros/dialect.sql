@@ -16,6 +16,20 @@
     cast(date_trunc('milliseconds', {{ instant }}) as timestamp_ms)
 {%- endmacro %}
 
+{# A count since 1970 as naive UTC: seconds, milliseconds, microseconds or nanoseconds, told apart by their size. Null
+   below 10^8, which would be seconds of 1973 at most: rather a date like 20240131 or a year. #}
+{% macro epoch_timestamp(expression) -%}{{- adapter.dispatch('epoch_timestamp', 'nextbest')(expression) -}}{%- endmacro %}
+{% macro duckdb__epoch_timestamp(expression) -%}
+    {%- set count = 'try_cast(' ~ expression ~ ' as double)' -%}
+    cast(make_timestamp(try_cast(round(case
+        when {{ count }} < 1e8 then null
+        when {{ count }} < 1e11 then {{ count }} * 1e6
+        when {{ count }} < 1e14 then {{ count }} * 1e3
+        when {{ count }} < 1e17 then {{ count }}
+        when {{ count }} < 1e19 then {{ count }} / 1e3
+    end) as bigint) // 1000 * 1000) as timestamp_ms)
+{%- endmacro %}
+
 {% macro utc_timestamp_literal(text) -%}
     {{- utc_timestamp("'" ~ text ~ "'") -}}
 {%- endmacro %}

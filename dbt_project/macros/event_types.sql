@@ -1,4 +1,5 @@
-{# One name for one kind of event: lower snake case, and the common synonyms folded. Names nobody knows are kept. #}
+{# One name for one kind of event: lower snake case of letters (of any alphabet) and digits, and the common synonyms
+   folded. Names nobody knows are kept. #}
 {% macro canonical_event_type(expression) -%}
     {%- set synonyms = {
         'view': ['page_view', 'page_viewed', 'product_view', 'product_viewed', 'item_view', 'item_viewed', 'view_item',
@@ -19,7 +20,7 @@
         'unsubscribe': ['unsubscribed']
     } -%}
     {%- set snake -%}
-        trim(regexp_replace(lower(regexp_replace(trim({{ expression }}), '([a-z0-9])([A-Z])', '\1_\2', 'g')), '[^a-z0-9]+', '_', 'g'), '_')
+        trim(regexp_replace(lower(regexp_replace(trim({{ expression }}), '([a-z0-9])([A-Z])', '\1_\2', 'g')), '[^\p{L}\p{N}]+', '_', 'g'), '_')
     {%- endset -%}
     case
         {%- for name, others in synonyms.items() %}

@@ -103,7 +103,7 @@
     {%- elif type.startswith('TIMESTAMP') or type == 'DATE' -%}
         {{ utc_timestamp(landed_value(table, name), type) }}
     {%- else -%}
-        {{ utc_timestamp(landed_text(table, name)) }}
+        coalesce({{ utc_timestamp(landed_text(table, name)) }}, {{ epoch_timestamp(landed_text(table, name)) }})
     {%- endif -%}
 {%- endmacro %}
 
@@ -161,7 +161,7 @@
         when {{ landed_text(table, name) }} is null then 'missing_{{ name }}'
         {%- endfor %}
         {%- if 'event_type' in required %}
-        when not regexp_matches({{ landed_text(table, 'event_type') }}, '[A-Za-z0-9]') then 'unusable_event_type'
+        when not regexp_matches({{ landed_text(table, 'event_type') }}, '[\p{L}\p{N}]') then 'unusable_event_type'
         {%- endif %}
         {%- if 'occurred_at' in required %}
         when {{ landed_time(table, 'occurred_at') }} is null then 'unparsable_occurred_at'

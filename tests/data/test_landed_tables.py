@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from real_dbt import Warehouse, write_lines
 
@@ -125,6 +127,32 @@ def test_rows_at_or_after_until_never_existed(from_csv: Warehouse) -> None:
     assert people.keys() == {"u1", "u4", "u7"}
     assert people["u1"]["attributes"] == '{"consent_mail":"true"}'
     assert people["u7"]["signed_up_at"] == datetime(2024, 1, 4)
+
+
+COUNTS_SINCE_1970 = {  # 2024-01-02T10:00:00.123Z, and two that are none
+    "seconds": 1_704_189_600.123,
+    "milliseconds": 1_704_189_600_123,
+    "microseconds": 1_704_189_600_123_456,
+    "nanoseconds": 1_704_189_600_123_456_789,
+    "a date": 20_240_102,
+    "a year": 2024,
+}
+
+
+def test_times_may_be_counts_since_1970_and_kinds_of_event_may_be_in_any_alphabet(tmp_path: Path) -> None:
+    folder = tmp_path / "landed"
+    (folder / "events").mkdir(parents=True)
+    for name, count in COUNTS_SINCE_1970.items():
+        row = {"user_id": [7], "item_id": ["品1"], "event_type": [f"Понравилось {name}!"], "occurred_at": [count]}
+        pq.write_table(pa.table(row), folder / "events" / f"{name.replace(' ', '_')}.parquet")
+    write_lines(folder / "items.jsonl", [{"item_id": "品1", "created_at": "1704189600"}])
+    warehouse = Warehouse.fed_from(folder, tmp_path / "home").build("canonical")
+    events = warehouse.rows("events")
+    assert {row["event_type"].partition("_")[0] for row in events} == {"понравилось"}
+    assert {row["occurred_at"] for row in events} == {datetime(2024, 1, 2, 10, 0, 0, 123_000)}
+    assert len(events) == len(COUNTS_SINCE_1970) - 2
+    assert warehouse.dropped() == {"unparsable_occurred_at": 2}
+    assert [row["created_at"] for row in warehouse.rows("items")] == [datetime(2024, 1, 2, 10)]
 
 
 def test_no_event_left_is_visible_and_no_error(tmp_path: Path) -> None:

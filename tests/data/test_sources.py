@@ -58,8 +58,16 @@ def test_json_lines_are_counted_with_and_without_a_last_newline(tmp_path: Path) 
     assert check_source("tables", tmp_path).rows == 6
 
 
-@pytest.mark.parametrize("times", [[date(2024, 1, 1)] * 2, ["2024-01-01T10:00:00Z", "not a time"]])
-def test_dates_and_texts_are_times(tmp_path: Path, times: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "times",
+    [
+        [date(2024, 1, 1)] * 2,
+        ["2024-01-01T10:00:00Z", "not a time"],
+        [1_704_189_600] * 2,
+        ["1704189600.5", "not a time"],
+    ],
+)
+def test_dates_texts_and_counts_since_1970_are_times(tmp_path: Path, times: list[Any]) -> None:
     assert check_source("tables", land_events(tmp_path, occurred_at=times)).rows == 2
 
 
@@ -101,7 +109,7 @@ def test_a_missing_column_is_named_with_the_ones_there_are(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("column", "values", "found"),
     [
-        ("occurred_at", [1.5, 2.5], "double"),
+        ("occurred_at", [1.5, 2.5], "1.5"),
         ("occurred_at", [True, False], "bool"),
         ("occurred_at", ["yesterday", "today"], "yesterday"),
         ("user_id", [["u1"], ["u2"]], "list"),
