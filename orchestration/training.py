@@ -65,7 +65,6 @@ class Release:
     figures: dict[str, tuple[float, float, float]]
 
 
-TRIAL_CUTS = 3  # with the holdout four weeks: half the noise of one
 TOLD_METRICS = ("recall@20", "ndcg@10", "mrr@20", "hit@10")  # what Slack hears
 
 
@@ -152,18 +151,20 @@ def train_challenger(ring: Ring, tell: Tell) -> tuple[Manifest, Evidence, Verdic
 def tune_ranker(ring: Ring, tell: Tell) -> RankerSearch:
     """Search the ranker's parameters on slates from before the first cut that a challenger is judged by."""
     cuts = ended_cuts(ring.workspace)
-    return tune(ring.workspace, cuts[-1 - _judged_before_holdout(cuts)], ring.tune_trials, ring.seed, telling(tell))
+    return tune(
+        ring.workspace, cuts[-1 - _judged_before_holdout(ring, cuts)], ring.tune_trials, ring.seed, telling(tell)
+    )
 
 
-def _judged_before_holdout(cuts: list[int]) -> int:
+def _judged_before_holdout(ring: Ring, cuts: list[int]) -> int:
     """How many cuts before the holdout judge a trial: half of the past stays for training."""
-    return max(0, min(TRIAL_CUTS, (len(cuts) - 2) // 2))
+    return max(0, min(ring.trial_cuts, (len(cuts) - 2) // 2))
 
 
 def _trial(ring: Ring, training: TrainingSet, cuts: list[int], config: RankerConfig) -> Trial | None:
     """The recipe as it would have been trained up to three cuts before the holdout, and those cuts. None for a
     short past."""
-    back = _judged_before_holdout(cuts)
+    back = _judged_before_holdout(ring, cuts)
     if back < 1:
         return None
     until, *judged = cuts[-1 - back : -1]

@@ -34,9 +34,9 @@ class RankerConfig:
     .158; the second fitted on top of the first gave .366.
     """
 
-    pointwise_rounds: int = 150
+    pointwise_rounds: int = 120
     rounds: int | None = None
-    max_rounds: int = 160
+    max_rounds: int = 120
     patience: int = 50
     learning_rate: float = 0.07
     max_depth: int = 6
