@@ -99,6 +99,7 @@ def baseline_of(marts: Marts, table: str) -> dict[str, Any]:
         kept["median_price"] = _median_price(marts, table)
     if table == "events":
         kept["types"] = _type_counts(marts)
+        kept["known_item_share"] = _naming(marts)["known_item_share"]
     return kept
 
 
@@ -129,6 +130,7 @@ def _events(marts: Marts, as_of_ms: int, baseline: Mapping[str, Any] | None) -> 
     occurred, recorded = (_ms(times[name]) for name in times.column_names)
     types = _type_counts(marts)
     total = sum(types.values())
+    naming = _naming(marts)
     dead = marts.rows("dead_letters") if marts.has("dead_letters") else 0
     repeated = _dropped_duplicates(marts)
     days = np.unique(occurred // DAY_MS)
@@ -142,7 +144,8 @@ def _events(marts: Marts, as_of_ms: int, baseline: Mapping[str, Any] | None) -> 
         "silent_types": _silent(marts, recorded, as_of_ms),
         "duplicate_share": _share(repeated, repeated + len(times)),
         "dead_letter_share": _share(dead, dead + len(times)),
-        **_naming(marts),
+        **naming,
+        "known_to_baseline": _ratio(naming["known_item_share"], (baseline or {}).get("known_item_share")),
         **_prices(marts, baseline),
     }
 

@@ -44,7 +44,10 @@ class Limits:
         0, 0.01, "an event cannot be known before it happens; clocks skew a little"
     )
     item_named_share: Limit = Limit(0.05, None, "page views need no item, but without items nothing can be ranked")
-    known_item_share: Limit = Limit(0.5, None, "items may retire from a catalogue, not half of what people touch")
+    known_item_share: Limit = Limit(
+        0.02, None, "a catalogue may describe a few items only; ids that hardly ever match are another system's"
+    )
+    known_to_baseline: Limit = Limit(0.5, None, "items may retire from a catalogue, not half of what people touch")
     positive_share: Limit = Limit(
         0.0005, None, "labels: even banner logs see 5 clicks in 10,000; purchase-only shops have 1"
     )
@@ -72,8 +75,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "events": (
         "rows", "mistyped_columns", "missing_required", "duplicate_keys", "rows_to_baseline", "future_rows",
         "newest_age_days", "largest_gap_days", "occurred_after_recorded_share", "item_named_share",
-        "known_item_share", "positive_share", "vanished_types", "silent_types", "price_to_catalogue",
-        "price_to_baseline", "dead_letter_share", "duplicate_share",
+        "known_item_share", "known_to_baseline", "positive_share", "vanished_types", "silent_types",
+        "price_to_catalogue", "price_to_baseline", "dead_letter_share", "duplicate_share",
     ),
     "items": (
         "rows", "mistyped_columns", "missing_required", "duplicate_keys", "rows_to_baseline", "available_share",

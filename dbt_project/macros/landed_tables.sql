@@ -61,7 +61,7 @@
             {{ 'union all by name' if not loop.first }}
             select * from read_csv(
                 '{{ file.path }}',
-                columns = { {%- for name in file.columns %}'{{ name }}': 'VARCHAR'{{ ', ' if not loop.last }}{% endfor -%} },
+                columns = { {%- for name in file.columns %}{{ text_literal(name) }}: 'VARCHAR'{{ ', ' if not loop.last }}{% endfor -%} },
                 header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', {{ more }}
             )
             {%- endfor %}
@@ -76,11 +76,15 @@
 {# Expression that reads a column as it was landed. #}
 {% macro landed_value(table, name) -%}
     {%- if table.format == 'jsonl' -%}
-        json_extract_string(entry, '$."{{ name }}"')
+        json_extract_string(entry, {{ text_literal('$."' ~ name ~ '"') }})
     {%- else -%}
-        "{{ name }}"
+        {{ quoted_name(name) }}
     {%- endif -%}
 {%- endmacro %}
+
+{# Columns are named by whoever lands them: "manager's pick" is a name too. #}
+{% macro quoted_name(name) -%}"{{ name | replace('"', '""') }}"{%- endmacro %}
+{% macro text_literal(text) -%}'{{ text | replace("'", "''") }}'{%- endmacro %}
 
 {# A landed column as trimmed text, null where it is missing or empty. An id that a data frame turned into 17850.0 is 17850. #}
 {% macro landed_text(table, name) -%}
@@ -134,7 +138,7 @@
     {%- if table.format == 'jsonl' -%}
         line
     {%- else -%}
-        cast(json_object({% for name in table.columns %}'{{ name }}', "{{ name }}"{{ ', ' if not loop.last }}{% endfor %}) as varchar)
+        cast(json_object({% for name in table.columns %}{{ text_literal(name) }}, {{ quoted_name(name) }}{{ ', ' if not loop.last }}{% endfor %}) as varchar)
     {%- endif -%}
 {%- endmacro %}
 
@@ -145,9 +149,9 @@
     {%- if not rest -%}
         cast(null as varchar)
     {%- elif table.format == 'jsonl' -%}
-        cast(json_object({% for name in rest %}'{{ name }}', json_extract(entry, '$."{{ name }}"'){{ ', ' if not loop.last }}{% endfor %}) as varchar)
+        cast(json_object({% for name in rest %}{{ text_literal(name) }}, json_extract(entry, {{ text_literal('$."' ~ name ~ '"') }}){{ ', ' if not loop.last }}{% endfor %}) as varchar)
     {%- else -%}
-        cast(json_object({% for name in rest %}'{{ name }}', "{{ name }}"{{ ', ' if not loop.last }}{% endfor %}) as varchar)
+        cast(json_object({% for name in rest %}{{ text_literal(name) }}, {{ quoted_name(name) }}{{ ', ' if not loop.last }}{% endfor %}) as varchar)
     {%- endif -%}
 {%- endmacro %}
 
@@ -166,6 +170,10 @@
         {%- if 'occurred_at' in required %}
         when {{ landed_time(table, 'occurred_at') }} is null then 'unparsable_occurred_at'
         when {{ landed_time(table, 'occurred_at') }} not between '1970-01-02' and '2200-01-01' then 'implausible_occurred_at'
+        when {{ landed_integer(table, 'quantity') }} < 0 then 'negative_quantity'
+        {%- endif %}
+        {%- if 'event_type' in required or 'item_id' in required %}
+        when {{ landed_micros(table, 'price') }} < 0 then 'negative_price'
         {%- endif %}
     end
 {%- endmacro %}

@@ -32,9 +32,11 @@ BAD = {
     "missing_occurred_at": {"user_id": "u1", "event_type": "view"},
     "unparsable_occurred_at": {"user_id": "u1", "event_type": "view", "occurred_at": "yesterday"},
     "implausible_occurred_at": {"user_id": "u1", "event_type": "view", "occurred_at": "0001-01-01"},
+    "negative_price": {"user_id": "u1", "event_type": "buy", "occurred_at": "2024-01-01", "price": -0.01},
+    "negative_quantity": {"user_id": "u1", "event_type": "buy", "occurred_at": "2024-01-01", "quantity": "-2"},
 }
 ITEMS = [
-    {"item_id": "i1", "title": "Lamp", "price": "9.99", "tags": ["a", "b"], "available": False, "colour": "red"},
+    {"item_id": "i1", "title": "Lamp", "price": "9.99", "tags": ["a", "b"], "available": False, "it's": "red"},
     {"item_id": "i3", "tags": "c,d", "created_at": "2023-12-31"},
 ]
 
@@ -83,7 +85,7 @@ def test_catalogue_and_people_are_completed_from_the_events(from_lines: Warehous
         "a,b",
         False,
     )
-    assert lamp["attributes"] == '{"colour":"red"}'
+    assert lamp["attributes"] == '{"it\'s":"red"}'
     assert lamp["created_at"] is None
     assert (derived["item_id"], derived["created_at"]) == ("i2", datetime(2024, 1, 2, 10, 0, 0, 123_000))
     assert (dated["tags"], dated["created_at"]) == ("c,d", datetime(2023, 12, 31))
@@ -139,11 +141,12 @@ COUNTS_SINCE_1970 = {  # 2024-01-02T10:00:00.123Z, and two that are none
 }
 
 
-def test_times_may_be_counts_since_1970_and_kinds_of_event_may_be_in_any_alphabet(tmp_path: Path) -> None:
+def test_times_may_be_counts_since_1970_and_names_may_be_anything(tmp_path: Path) -> None:
     folder = tmp_path / "landed"
     (folder / "events").mkdir(parents=True)
     for name, count in COUNTS_SINCE_1970.items():
         row = {"user_id": [7], "item_id": ["品1"], "event_type": [f"Понравилось {name}!"], "occurred_at": [count]}
+        row |= {'our "own" column': ["it's"], "position": [-1]}
         pq.write_table(pa.table(row), folder / "events" / f"{name.replace(' ', '_')}.parquet")
     write_lines(folder / "items.jsonl", [{"item_id": "品1", "created_at": "1704189600"}])
     warehouse = Warehouse.fed_from(folder, tmp_path / "home").build("canonical")
@@ -151,7 +154,9 @@ def test_times_may_be_counts_since_1970_and_kinds_of_event_may_be_in_any_alphabe
     assert {row["event_type"].partition("_")[0] for row in events} == {"понравилось"}
     assert {row["occurred_at"] for row in events} == {datetime(2024, 1, 2, 10, 0, 0, 123_000)}
     assert len(events) == len(COUNTS_SINCE_1970) - 2
+    assert {row["position"] for row in events} == {None}
     assert warehouse.dropped() == {"unparsable_occurred_at": 2}
+    assert all('"our \\"own\\" column":"it\'s"' in row["raw_row"] for row in warehouse.rows("dead_letters"))
     assert [row["created_at"] for row in warehouse.rows("items")] == [datetime(2024, 1, 2, 10)]
 
 

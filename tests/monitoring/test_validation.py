@@ -220,7 +220,10 @@ POISONS: dict[str, tuple[Callable[[Marts], Marts], str]] = {
         events(lambda table: with_column(table, "event_type", pa.array(["Clicked on it"] * table.num_rows))),
         "events: event_type is outside in 100 % of the sampled rows, for example ['Clicked on it'",
     ),
-    "items that the catalogue does not know": (unknown_items, "events: known_item_share is 0.4, expected at least 0.5"),
+    "items that the catalogue does not know": (
+        unknown_items,
+        "events: known_to_baseline is 0.4, expected at least 0.5",
+    ),
     "stale data": (events(lambda table: later(table, -20 * DAY_MS)), "events: newest_age_days is 20."),
     "half the rows unreadable": (dead, "events: dead_letter_share is 0.5, expected at most 0.2"),
     "nothing for sale": (sold_out, "items: available_share is 0, expected at least 0.001"),
@@ -280,6 +283,14 @@ def test_a_tiny_purchase_only_shop_without_catalogue_prices_or_users_passes(shop
     workspace = written({**shop, "events": bought, "items": items, "users": shop["users"].slice(0, 0)}, tmp_path)
     newest = pc.max(bought["recorded_at"]).cast(pa.int64()).as_py()
     assert validate(workspace, newest + 1).failures == ()
+
+
+def test_a_catalogue_that_never_knew_most_items_passes_and_one_of_other_ids_does_not(shop, tmp_path):
+    few = written(unknown_items(shop), tmp_path / "few")  # it knows 40 % of what events name, and always did
+    assert validate(few, AS_OF, ("events",)).success
+    foreign = with_column(shop["events"], "item_id", pc.binary_join_element_wise("x", shop["events"]["item_id"], "-"))
+    told = validate(written({**shop, "events": foreign}, tmp_path / "foreign"), AS_OF, ("events",)).failures
+    assert [str(failure).partition(",")[0] for failure in told] == ["events: known_item_share is 0"]
 
 
 def decision(number: int, **changes: object) -> dict[str, object]:

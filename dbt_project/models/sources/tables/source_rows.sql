@@ -20,7 +20,10 @@ with typed as (
         {{ landed_text(events, 'country') }} as country,
         {{ landed_text(events, 'placement') }} as placement,
         {{ landed_text(events, 'decision_id') }} as decision_id,
-        {{ landed_integer(events, 'position') }} as position,
+        -- Below 0: the exporter's way of saying that there was none.
+        case
+            when {{ landed_integer(events, 'position') }} >= 0 then {{ landed_integer(events, 'position') }}
+        end as position,
         {{ json_with(landed_text(events, 'properties'), 'rating', landed_text(events, 'rating')) }} as properties
     from {{ landed_relation(events) }}
 ),

@@ -13,6 +13,8 @@ select * from (
         ('unusable_event_type', 'event_type without a letter or digit: see dead_letters'),
         ('unparsable_occurred_at', 'occurred_at is no time: see dead_letters'),
         ('implausible_occurred_at', 'occurred_at outside 1970 to 2200: see dead_letters'),
+        ('negative_quantity', 'quantity below 0: see dead_letters'),
+        ('negative_price', 'price below 0: see dead_letters'),
     ]) }}
 ) as events
 union all
@@ -20,6 +22,7 @@ select * from (
     {{ steps_of('items', '(' ~ judged_items(landed('items')) ~ ')', 'rows landed as items', [
         json,
         ('missing_item_id', 'no item_id: see dead_letters'),
+        ('negative_price', 'price below 0: see dead_letters'),
         later,
         ('duplicate_item_id', 'item listed more than once: the last one is kept'),
     ]) }}
