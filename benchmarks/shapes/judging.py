@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from benchmarks.ranking.datasets import Codes, Purchases
 from benchmarks.ranking.platform import backtest, lists_of
@@ -16,7 +17,7 @@ from benchmarks.ranking.protocol import KINDS, History, Judged, Truth, judge, li
 from benchmarks.shapes.tables import TableSet
 from recommender.model.metrics import Interval, mean_interval, paired_interval
 
-__all__ = ["METRICS", "WINDOWS", "figures_of", "popularity"]
+__all__ = ["METRICS", "WINDOWS", "beside_popularity", "figures_of", "popularity"]
 
 METRICS = ("R@20", "NDCG@10")
 WINDOWS = {"1 day": 1, "7 days": 7, "28 days": 28, "all": 36_500}  # popularity chooses the best of these after the fact
@@ -24,23 +25,29 @@ SEED, DRAWS = 0, 1_000
 
 
 def figures_of(name: str, tables: TableSet, folder: Path) -> dict[str, Any]:
-    """Land the tables in `folder`, backtest both kinds of list there, judge; raises when the command fails.
-
-    For each kind and metric: ours, the best window of popularity, and ours − theirs paired by user, each with a 95 %
-    bootstrap interval. `unseen`: share of the judged choices that fall on items without a choice before the cut.
-    """
+    """Land the tables in `folder`, backtest both kinds of list there, judge; raises when the command fails."""
     tables.land(folder / name)
-    choices, started = tables.choices(), time.monotonic()
+    started = time.monotonic()
     report: dict[str, Any] = {"shape": name, "told": tables.told, "events": len(tables.events), "cut": tables.cut}
     for kind in KINDS:
         out = folder / f"{name}-{kind}.parquet"
         served = backtest(tables.dataset(), folder / name, out, is_novel=kind == "novel")
-        truth = Truth.after(choices, tables.cut, tables.horizon_days, kind)
-        ours = judge(lists_of(served, choices, tables.cut, truth.users), truth)
-        report[kind] = {"judged": len(truth.users), "unseen": _unseen(choices, tables.cut, truth)}
-        theirs = popularity(choices, tables.cut, truth, kind)
-        report[kind] |= {metric: _beside(metric, ours, theirs) for metric in METRICS}
+        report[kind] = beside_popularity(tables, served, kind)
     return report | {"seconds": round(time.monotonic() - started, 1)}
+
+
+def beside_popularity(tables: TableSet, served: pd.DataFrame, kind: str) -> dict[str, Any]:
+    """Figures of lists that the platform served (orchestration.backtest.LIST_SCHEMA), repeat or novel.
+
+    For each metric: ours, the best window of popularity, and ours − theirs paired by user, each with a 95 % bootstrap
+    interval. `judged`: people; `unseen`: share of their choices that fall on items without a choice before the cut.
+    """
+    choices = tables.choices()
+    truth = Truth.after(choices, tables.cut, tables.horizon_days, kind)
+    ours = judge(lists_of(served, choices, tables.cut, truth.users), truth)
+    theirs = popularity(choices, tables.cut, truth, kind)
+    facts = {"judged": len(truth.users), "unseen": _unseen(choices, tables.cut, truth)}
+    return facts | {metric: _compared(metric, ours, theirs) for metric in METRICS}
 
 
 def popularity(choices: Purchases, cut: str, truth: Truth, kind: str) -> dict[str, Judged]:
@@ -64,7 +71,7 @@ def _unseen(choices: Purchases, cut: str, truth: Truth) -> float:
     return float(1 - np.isin(truth.bought.indices, seen).mean())
 
 
-def _beside(metric: str, ours: Judged, windows: dict[str, Judged]) -> dict[str, Any]:
+def _compared(metric: str, ours: Judged, windows: dict[str, Judged]) -> dict[str, Any]:
     best = max(windows, key=lambda window: float(windows[window][metric].mean()))
     theirs = windows[best][metric]
     return {

@@ -154,9 +154,30 @@ def unknown_kinds(rng: np.random.Generator, share: float) -> TableSet:
     return TableSet(told, events, items, None, _all(events), day_of(53))
 
 
+def untidy(rng: np.random.Generator, share: float) -> TableSet:
+    """Times in milliseconds since 1970, returns as negative quantities, gaps, JSON that is none, odd column names."""
+    seen = visit_shop(Crowd(users=_count(500, share)), rng)
+    events = _events(seen, _drawn({"view": 0.7, "purchase": 0.3}, len(seen.user), rng))
+    n, chance = len(events), rng.random
+    events = events.assign(
+        occurred_at=seen.at_ms,
+        item_id=events["item_id"].where(chance(n) > 0.05),
+        quantity=np.where(chance(n) < 0.03, -1, 1),
+        price=np.where(chance(n) < 0.02, -1.0, np.where(chance(n) < 0.2, np.nan, 9.99)),
+        position=np.where(chance(n) < 0.5, -1, 3),
+        country="",
+        properties=np.where(chance(n) < 0.3, "{broken", '{"tags": [1]}'),
+    )
+    items = _described(seen, rng)
+    items = items.assign(price=np.inf, tags=[["a", "b"]] * len(items), **{'the "shop\'s" own': 1})
+    is_kept = ~((events["quantity"] < 0) | (events["price"] < 0)).to_numpy()
+    told = "untidy: times as counts, negative amounts, broken JSON, odd names"
+    return TableSet(told, events, items.iloc[::2], None, is_kept, day_of(53))
+
+
 SHAPES: Mapping[str, Maker] = {
     maker.__name__: maker
-    for maker in (news, video, ratings, grocery, bare, half_missing, tiny, short, vast, unknown_kinds)
+    for maker in (news, video, ratings, grocery, bare, half_missing, tiny, short, vast, unknown_kinds, untidy)
 }
 
 
