@@ -101,7 +101,7 @@ def reasons_for(
             candidates=len(scores),
             rank=int(ranks[place[item]]) if place[item] < len(scores) else None,
             score=float(scores[place[item]]) if place[item] < len(scores) else None,
-            proposals=_proposals(model, batch, candidates, item),
+            proposals=_proposals(model, batch, candidates, item, model.retriever.limits(None, generators)),
             history=_seeds(model, user, context, item),
             features=_strongest(model, table[place[item]], lifts[place[item]], top),
         )
@@ -113,12 +113,13 @@ def _text(model: RankingModel, column: str, item: int) -> str:
     return str(model.items.table[column][item].as_py())
 
 
-def _proposals(model: RankingModel, batch: UserBatch, candidates: Candidates, item: int) -> tuple[Proposal, ...]:
+def _proposals(
+    model: RankingModel, batch: UserBatch, candidates: Candidates, item: int, limits: Sequence[int]
+) -> tuple[Proposal, ...]:
     """Every generator's view of the item, over the whole catalogue."""
     retriever, every = model.retriever, np.arange(len(model.items))
     row = np.flatnonzero(candidates.item_index == item)
     proposers = int(candidates.proposers[row[0]]) if len(row) else 0
-    limits = retriever.limits()
     found = []
     for position, generator in enumerate(retriever.generators):
         scores = generator.scores(batch).at(np.zeros_like(every), every)

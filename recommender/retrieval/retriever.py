@@ -172,7 +172,7 @@ class _Chosen:
 
 def _propose(panels: Panels, limits: Sequence[int], excluded: Excluded, n_users: int, n_items: int) -> _Chosen:
     """The union of each panel's best positive entries, who proposed each, and who did so first."""
-    keys, source = [], []
+    keys, source = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]  # none of them may propose
     for position, (panel, limit) in enumerate(zip(panels, limits, strict=True)):
         if limit:
             user, item = panel.top(limit, excluded)

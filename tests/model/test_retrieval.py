@@ -246,3 +246,9 @@ def test_proposers_are_the_generators_that_would_propose_the_item_alone(shop: Sh
         mine = np.flatnonzero(found.proposers >> position & 1)
         assert found.item_index[mine].tolist() == alone.item_index.tolist()
         assert found.retrieval_scores[mine].tobytes() == alone.retrieval_scores.tobytes()
+
+
+def test_generators_that_a_bundle_lacks_propose_nothing(shop: Shop, retriever: Retriever) -> None:
+    found = retriever.retrieve_batch(batch_of(shop), 5, generators=["unheard_of"])
+    assert len(found) == 0
+    assert found.offsets.tolist() == [0] * (len(shop.now.users) + 1)
