@@ -169,7 +169,9 @@ def untidy(rng: np.random.Generator, share: float) -> TableSet:
         properties=np.where(chance(n) < 0.3, "{broken", '{"tags": [1]}'),
     )
     items = _described(seen, rng)
-    items = items.assign(price=np.inf, tags=[["a", "b"]] * len(items), **{'the "shop\'s" own': 1})
+    items = items.assign(
+        price=np.inf, tags=pd.Series([["a", "b"]] * len(items), dtype=object), **{'the "shop\'s" own': 1}
+    )
     is_kept = ~((events["quantity"] < 0) | (events["price"] < 0)).to_numpy()
     told = "untidy: times as counts, negative amounts, broken JSON, odd names"
     return TableSet(told, events, items.iloc[::2], None, is_kept, day_of(53))

@@ -49,8 +49,10 @@ class TableSet:
     def choices(self) -> Purchases:
         """The chosen events, a day's choices of a person as one basket."""
         kept = self.events[self.is_chosen & self.events["item_id"].notna()]
-        told = {"unit": "ms"} if pd.api.types.is_integer_dtype(kept["occurred_at"]) else {"format": "ISO8601"}
-        at = pd.to_datetime(kept["occurred_at"], utc=True, **told).dt.tz_localize(None)
+        said = kept["occurred_at"]
+        is_count = pd.api.types.is_integer_dtype(said)  # of milliseconds
+        at = pd.to_datetime(said, utc=True, unit="ms") if is_count else pd.to_datetime(said, utc=True, format="ISO8601")
+        at = at.dt.tz_localize(None)
         user = kept["user_id"].astype(str)
         basket = user + " " + at.dt.strftime("%Y-%m-%d")
         return Purchases.of(
