@@ -31,12 +31,14 @@ class RankerConfig:
     (`time_split`), then refitted on all; `pairs` compared for each of a list's top positions. `pointwise_rounds`
     of `binary:logistic`, fitted apart: it learns from every row where LambdaMART learns from the top of a list. On
     online_retail their sum beats both: repeat NDCG@10 .370 against .368 and .364, novel R@20 .157 against .153 and
-    .158; the second fitted on top of the first gave .366.
+    .158; the second fitted on top of the first gave .366. `pointwise_weight` of the second in the sum: 1.5 instead of
+    1 gave new items .003 more recall and took less than .001 from the repeat lists.
     """
 
-    pointwise_rounds: int = 120
+    pointwise_rounds: int = 130
+    pointwise_weight: float = 1.5
     rounds: int | None = None
-    max_rounds: int = 120
+    max_rounds: int = 130
     patience: int = 50
     learning_rate: float = 0.07
     max_depth: int = 6
@@ -232,7 +234,7 @@ def _train(
         callbacks=[_Rounds(progress, rounds, total)] if progress else None,
         verbose_eval=False,
     )
-    return _sum_of(listwise, pointwise)
+    return _sum_of(listwise, pointwise, config.pointwise_weight)
 
 
 def _best_round(curve: npt.NDArray[np.float64], width: int = 21) -> int:
@@ -246,12 +248,12 @@ def _best_round(curve: npt.NDArray[np.float64], width: int = 21) -> int:
     return int(np.argmax(sums / counts)) + 1
 
 
-def _sum_of(first: xgb.Booster, second: xgb.Booster) -> xgb.Booster:
-    """One booster whose margin is the sum of two, up to a constant: the second one's trees behind the first one's."""
+def _sum_of(first: xgb.Booster, second: xgb.Booster, weight: float) -> xgb.Booster:
+    """One booster whose margin is first + weight × second, up to a constant: the trees of both, one after the other."""
     model, other = (json.loads(bytes(booster.save_raw("json"))) for booster in (first, second))
     own, added = (part["learner"]["gradient_booster"]["model"] for part in (model, other))
     count = len(own["trees"])
-    own["trees"] += [tree | {"id": count + place} for place, tree in enumerate(added["trees"])]
+    own["trees"] += [_weighted(tree, weight) | {"id": count + place} for place, tree in enumerate(added["trees"])]
     own["tree_info"] += added["tree_info"]
     own["iteration_indptr"] += [count + place for place in added["iteration_indptr"][1:]]
     own["gbtree_model_param"]["num_trees"] = str(len(own["trees"]))
@@ -259,3 +261,10 @@ def _sum_of(first: xgb.Booster, second: xgb.Booster) -> xgb.Booster:
     booster.load_model(bytearray(json.dumps(model).encode()))
     booster.set_attr(**{ADDED: str(len(added["iteration_indptr"]) - 1)})
     return booster
+
+
+def _weighted(tree: dict[str, Any], weight: float) -> dict[str, Any]:
+    """A tree of XGBoost's JSON with its leaves scaled; where a node splits, `split_conditions` holds the threshold."""
+    is_leaf = [child == -1 for child in tree["left_children"]]
+    values = [value * weight if leaf else value for value, leaf in zip(tree["split_conditions"], is_leaf, strict=True)]
+    return tree | {"split_conditions": values, "base_weights": [value * weight for value in tree["base_weights"]]}

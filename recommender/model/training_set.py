@@ -48,7 +48,7 @@ class TrainingConfig:
     .5 % of the people who would have liked them best, and for 20 % after rehearsals (warm items: 41 %)."""
 
     horizon_days: float = 7.0
-    negatives: int = 100
+    negatives: int = 140
     rehearsed_negatives: int = 60
     rows_per_cut: int = 250_000
     threads: int = 2

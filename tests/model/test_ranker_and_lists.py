@@ -44,6 +44,9 @@ def test_the_score_is_the_sum_of_both_kinds_of_trees(training: TrainingSet, tmp_
     added = both.predict(training.features) - alone.predict(training.features)
     slow = both.booster.predict(xgb.DMatrix(training.features), iteration_range=(20, 20 + RANKER.pointwise_rounds))
     assert np.ptp(added - slow) < 1e-5  # up to a constant, which changes no order
+    doubled = fit_ranker(training, replace(RANKER, pointwise_weight=2 * RANKER.pointwise_weight))
+    twice = doubled.predict(training.features) - alone.predict(training.features)
+    assert np.ptp(twice - 2 * added) < 1e-4
     chosen = training.label > 0
     assert added[chosen].mean() > added[~chosen].mean()
     path = tmp_path / "ranker.ubj"
