@@ -1,56 +1,60 @@
-"""Tables of shapes that nothing was made for: the same command runs on them and is no worse than popularity; where it
+"""Tables of shapes that nothing was made for: the same pipeline runs on them and is no worse than popularity; where it
 cannot, it says so in a sentence. The whole set is in benchmarks/shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.shapes.judging import METRICS, beside_popularity
-from benchmarks.shapes.shapes import SHAPES
+from benchmarks.shapes.shapes import SHAPES, day_of
 from benchmarks.shapes.tables import TableSet
+from orchestration.backtest import backtest
+from recommender.errors import NextbestError
+from recommender.workspace import Workspace
 
 pytestmark = pytest.mark.slow
-Command = Callable[..., Any]
+SHARED_CUT = day_of(35)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One workspace for all: tables of another shop at the same cut must not be compared with the last ones."""
-    return tmp_path_factory.mktemp("unseen") / "home"
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """One for all: tables of another shop at the same cut must not be compared with the last ones."""
+    with mock.patch.dict(os.environ):  # a run tells dbt and Feast by the environment where its home is
+        yield Workspace(tmp_path_factory.mktemp("unseen") / "home")
 
 
-def backtest(nextbest: Command, home: Path, tables: TableSet, folder: Path, *more: str) -> Any:
+def lists_of(workspace: Workspace, tables: TableSet, folder: Path) -> pd.DataFrame:
     tables.land(folder)
-    words = ("--source", "tables", "--path", str(folder), "--cut", tables.cut, "--out", str(folder / "lists.parquet"))
-    return nextbest(home, "backtest", *words, *more)
+    out = str(folder / "lists.parquet")
+    backtest(workspace, "tables", str(folder), [tables.cut], f"{tables.horizon_days}d", 20, is_novel=False, out=out)
+    return pd.read_parquet(out)
 
 
-@pytest.mark.parametrize(("shape", "share"), [("news", 0.5), ("untidy", 0.4)])
+@pytest.mark.parametrize(("shape", "share"), [("news", 0.4), ("untidy", 0.4)])
 def test_unseen_tables_get_lists_above_popularity(
-    nextbest: Command, home: Path, tmp_path: Path, shape: str, share: float
+    workspace: Workspace, tmp_path: Path, shape: str, share: float
 ) -> None:
-    tables = SHAPES[shape](np.random.default_rng(1), share)
-    done = backtest(nextbest, home, tables, tmp_path / shape)
-    assert done.code == 0, done.err
-    found = beside_popularity(tables, pd.read_parquet(tmp_path / shape / "lists.parquet"), "repeat")
+    tables = replace(SHAPES[shape](np.random.default_rng(1), share), cut=SHARED_CUT)
+    found = beside_popularity(tables, lists_of(workspace, tables, tmp_path / shape), "repeat")
     assert found["judged"] >= 100
     assert (found["unseen"] > 0.8) == (shape == "news")
     for metric in METRICS:
         assert found[metric]["nextbest"]["mean"] >= found[metric]["popularity"]["mean"], (metric, found)
 
 
-def test_people_who_never_come_back_are_answered_with_a_sentence(nextbest: Command, home: Path, tmp_path: Path) -> None:
-    tiny = SHAPES["tiny"](np.random.default_rng(1), 1.0)
-    strangers = tiny.events.assign(user_id=np.arange(len(tiny.events)))
-    told = TableSet("strangers", strangers, None, None, tiny.is_chosen, tiny.cut)
-    done = backtest(nextbest, home, told, tmp_path / "strangers")
-    assert done.code == 1
-    for part in ("Found: ", "Expected: ", "What to do: ", "users who came back"):
-        assert part in done.err
-    assert "Traceback" not in done.err
+def test_events_that_name_no_item_are_answered_with_a_sentence(workspace: Workspace, tmp_path: Path) -> None:
+    tables = SHAPES["tiny"](np.random.default_rng(1), 1.0)
+    nameless = replace(tables, events=tables.events.assign(item_id=None), cut=SHARED_CUT)
+    with pytest.raises(NextbestError) as refused:
+        lists_of(workspace, nameless, tmp_path / "nameless")
+    assert "item_named_share is 0, expected at least 0.05" in str(refused.value)
+    assert "Dagster" not in str(refused.value)
+    assert refused.value.remedy
