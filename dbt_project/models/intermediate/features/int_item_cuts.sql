@@ -30,7 +30,7 @@ ranked as (
         is_seen,
         row_number() over (
             partition by cut_number, is_seen
-            order by is_available desc, created_at desc nulls last, item_id
+            order by is_available desc, created_at desc nulls last, item_id asc
         ) as place
     from listed
 )

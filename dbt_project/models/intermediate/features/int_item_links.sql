@@ -23,7 +23,9 @@ links as (
         followers.occurred_day // 60 as block,
         cast(round(
             1000000 / log2(1 + steps.item_count) / log2(1 + followers.item_count)
-            * pow(2, followers.occurred_day % 60 / 60.0 - (followers.occurred_ms - steps.occurred_ms) / (30 * 86400000.0))
+            * pow(
+                2, followers.occurred_day % 60 / 60.0 - (followers.occurred_ms - steps.occurred_ms) / (30 * 86400000.0)
+            )
         ) as bigint) as weight
     from steps
     inner join steps as followers

@@ -43,7 +43,7 @@ larger as (
         segment_kind,
         segment,
         weight,
-        row_number() over (partition by cut_number, segment_kind order by weight desc, segment) as place
+        row_number() over (partition by cut_number, segment_kind order by weight desc, segment asc) as place
     from totals
 ),
 
@@ -57,7 +57,7 @@ ranked as (
         larger.weight as segment_weight,
         row_number() over (
             partition by weights.cut_number, weights.segment_kind, weights.segment
-            order by weights.weight desc, weights.item_id
+            order by weights.weight desc, weights.item_id asc
         ) as rank
     from weights
     inner join larger
