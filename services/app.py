@@ -7,22 +7,18 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from recommender.errors import InputError, NotReadyError
-from services import metrics
+from services import decision_routes, event_routes, metrics, operation_routes
 from services.door import Door
 from services.keys import presented_key
-from services.segment import parse_messages
-from services.wire import Refusal, json_response, read_json
+from services.wire import Refusal, json_response
 
-__all__ = ["MAX_BATCH", "build_app"]
-
-MAX_BATCH = 1_000  # messages in one batch
+__all__ = ["build_app"]
 
 _ACCESS = logging.getLogger("nextbest.access")
 _LOG = logging.getLogger("nextbest.app")
@@ -33,11 +29,14 @@ Endpoint = Callable[[Request, Door], Awaitable[Response]]
 def build_app(door: Callable[[], Door]) -> Starlette:
     """The application; `door` gives the worker's door, which is opened after the routes exist."""
     routes = [
-        _route(door, "/v1/recommend", "POST", ("read",), _recommend),
-        _route(door, "/v1/decisions/{decision_id}", "GET", ("read",), _decision),
-        _route(door, "/v1/batch", "POST", ("write",), _batch),
-        *(_route(door, f"/v1/{kind}", "POST", ("write",), _single(kind)) for kind in ("track", "identify", "page")),
-        _route(door, "/metrics", "GET", None, _metrics),
+        _route(door, "/v1/recommend", "POST", ("read",), decision_routes.recommend),
+        _route(door, "/v1/decisions/{decision_id}", "GET", ("read",), decision_routes.decision),
+        _route(door, "/v1/batch", "POST", ("write",), event_routes.batch),
+        *(
+            _route(door, f"/v1/{kind}", "POST", ("write",), event_routes.single(kind))
+            for kind in ("track", "identify", "page")
+        ),
+        _route(door, "/metrics", "GET", None, operation_routes.prometheus),
     ]
 
     async def nowhere(request: Request) -> Response:
@@ -105,50 +104,6 @@ def _admit(request: Request, door: Door, roles: tuple[str, ...]) -> None:
         raise Refusal(401, "Found no working key. Expected `Authorization: Bearer KEY` from `nextbest keys create`.")
     if role not in (*roles, "admin"):
         raise Refusal(403, f"Found a key with the role {role}. Expected {' or '.join(roles)} or admin.")
-
-
-async def _recommend(request: Request, door: Door) -> Response:
-    decision = await door.recommend(await read_json(request))
-    metrics.observe_tier(decision.tier, decision.is_degraded)
-    return json_response(decision.answer())
-
-
-async def _decision(request: Request, door: Door) -> Response:
-    row = door.reader.decision(request.path_params["decision_id"])
-    if row is None:
-        raise Refusal(404, "No decision has this id.")
-    features = np.frombuffer(row["slate_features"], dtype="<f4")
-    items = max(len(row["slate_item_ids"]), 1)
-    return json_response({**row, "slate_features": features.reshape(items, -1).tolist()})
-
-
-def _single(kind: str) -> Endpoint:
-    async def tell(request: Request, door: Door) -> Response:
-        body = await read_json(request)
-        body.pop("writeKey", None)  # a secret of the sender, of no use in the journal
-        receipt = await door.record(parse_messages([{**body, "type": kind}], None, door.clock))
-        if receipt.rejected:
-            raise Refusal(400, f"The message was set aside as a dead letter: {receipt.rejected[0]}.")
-        return json_response({"success": True, "stored": receipt.stored, "duplicates": receipt.duplicates})
-
-    return tell
-
-
-async def _batch(request: Request, door: Door) -> Response:
-    body = await read_json(request)
-    messages = body.get("batch")
-    if not isinstance(messages, list):
-        raise Refusal(400, 'Found no list of messages. Expected {"batch": [...]}.')
-    if len(messages) > MAX_BATCH:
-        raise Refusal(413, f"Found {len(messages):,} messages. Expected at most {MAX_BATCH:,} in a batch.")
-    receipt = await door.record(parse_messages(messages, body.get("sentAt"), door.clock))
-    told = {"stored": receipt.stored, "duplicates": receipt.duplicates, "rejected": list(receipt.rejected)}
-    return json_response({"success": True, **told})
-
-
-async def _metrics(request: Request, door: Door) -> Response:
-    text = metrics.render(door.reader.counts(), door.champion.version)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _log(method: str, route: str, status: int, seconds: float) -> None:
