@@ -19,7 +19,6 @@ GENERATOR_PHRASES: Mapping[str, str] = {
     "ease": "it follows from the whole history, by what people with like histories chose",
     "ease_recent": "it follows from the history, by what people with like histories chose lately",
     "als": "it fits the person's taste as like-minded people show it",
-    "neighbours": "people with the nearest histories chose it",
     "content": "it is alike in text, category, brand or price to what the person chose",
     "like_recent": "it is alike in text, category, brand or price to what the person looked at last",
     "sequence": "it usually comes next after what the person did last",

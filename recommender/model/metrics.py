@@ -21,7 +21,6 @@ __all__ = [
     "gains_by_rank",
     "graded_ndcg",
     "hit_at",
-    "hits_by_rank",
     "intervals",
     "mean_interval",
     "ndcg_at",
@@ -36,11 +35,6 @@ Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 DRAWS_AT_A_TIME = 50  # 50 draws × 20,000 users × 8 bytes = 8 MB of weights
-
-
-def hits_by_rank(user_row: Counts, rank: Counts, is_relevant: Hits, n_users: int, k: int) -> Hits:
-    """`hits` from list entries in any order: user row, rank from 1, whether the item is relevant."""
-    return gains_by_rank(user_row, rank, is_relevant.astype(np.float64), n_users, k) > 0
 
 
 def gains_by_rank(user_row: Counts, rank: Counts, gain: Values, n_users: int, k: int) -> Values:

@@ -41,7 +41,7 @@ GROUP_SCHEMA = pa.schema(
 class TrainingConfig:
     """`horizon_days` after a cut are its labels, graded by `objective`, which says as well how long an outcome counts
     for the decision it names; `negatives` kept for each slate (by a seeded draw; 0 keeps all: on online_retail 250
-    gave repeat NDCG@10 .373, 60 .369 and four times as fast), a rehearsed one keeps `rehearsed_negatives`; fewer
+    gave repeat NDCG@10 .373, 60 .370 from 2/7 of the rows), a rehearsed one keeps `rehearsed_negatives`; fewer
     where a cut would have more than `rows_per_cut` (with 250,000 a run on complete_journey took 7 GB and 350 s);
     `threads` cuts at a time. Every third cut is rehearsed: `arrivals` is the share of its items shown as if just
     uploaded (0: no rehearsal), `strangers` how many people at most as if nobody had known them. On simulated shops,

@@ -91,9 +91,9 @@ def test_graded_gains_worked_by_hand() -> None:
     assert np.isnan(metrics.gain_share(spent, np.array([0.0]), 2)).all()
 
 
-def test_hits_by_rank_places_entries_whatever_their_order() -> None:
-    hits = metrics.hits_by_rank(np.array([1, 0, 1]), np.array([2, 1, 9]), np.array([True, True, True]), 2, 3)
-    assert hits.tolist() == [[True, False, False], [False, True, False]]
+def test_gains_by_rank_places_entries_whatever_their_order() -> None:
+    gains = metrics.gains_by_rank(np.array([1, 0, 1]), np.array([2, 1, 9]), np.array([3.0, 1.0, 7.0]), 2, 3)
+    assert gains.tolist() == [[1, 0, 0], [0, 3, 0]]
 
 
 def test_an_interval_is_repeatable_and_shrinks_as_one_over_root_n() -> None:
