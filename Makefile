@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: setup demo test test-unit check dev serve bench pictures lock clean
+.PHONY: setup demo test test-unit test-faults check dev serve bench pictures lock clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,10 @@ test: setup
 
 test-unit: setup
 	$(BIN)/python -m pytest -m "not slow"
+
+# Everything that can break, broken at the sizes that the README states. NEXTBEST_FAULTS=short (make test) takes small ones.
+test-faults: setup
+	NEXTBEST_FAULTS=whole $(BIN)/python -m pytest tests/faults -m faults -n 0 -s
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -7,14 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from recommender.workspace import Workspace
+
+if TYPE_CHECKING:  # the shop brings XGBoost and dbt: only the tests that are served by it pay for them
+    from served_shop import LandedShop, Serve, ServedShop
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -111,3 +114,37 @@ def own_ring(turned_ring: TurnedRing, tmp_path: Path) -> TurnedRing:
     home = tmp_path / "home"
     shutil.copytree(turned_ring.workspace.root, home, symlinks=True)
     return TurnedRing(Workspace(home), turned_ring.report)
+
+
+@pytest.fixture(scope="session")
+def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
+    """A workspace with marts, an online store and a champion. Shared: tests that write take `own_shop` instead."""
+    from served_shop import land_shop
+
+    return land_shop(tmp_path_factory.mktemp("landed"))
+
+
+@pytest.fixture
+def own_shop(landed_shop: LandedShop, tmp_path: Path) -> LandedShop:
+    """A private copy for tests that change something; without the online store, whose opening takes seconds."""
+    from served_shop import copy_shop
+
+    return copy_shop(landed_shop, tmp_path / "home", with_store=False)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a shop of the test's own; ended afterwards with everything it started."""
+    from served_shop import serving
+
+    yield from serving()
+
+
+@pytest.fixture(scope="session")
+def served(landed_shop: LandedShop) -> Iterator[ServedShop]:
+    """One server for all tests that only ask and tell."""
+    from served_shop import serving
+
+    servers = serving()
+    yield next(servers)(landed_shop)
+    next(servers, None)

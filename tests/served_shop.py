@@ -1,4 +1,4 @@
-"""One small simulated shop, landed by dbt, with a fitted champion: what the service's tests are served from."""
+"""One small simulated shop, landed by dbt, with a fitted champion, and its server; the fixtures stand in conftest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pytest
 
 from feature_repo.offline import materialise_users
 from recommender.cuts import CutInputs
@@ -33,7 +32,7 @@ from services.journal import export_journal
 from services.model_store import publish, set_alias
 from services.server import ServerHandle, start_background
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 SHOP = SimulationConfig(users=200, items=80, days=28)
 
 
@@ -50,9 +49,8 @@ class LandedShop:
     item_ids: tuple[str, ...]  # available ones
 
 
-@pytest.fixture(scope="session")
-def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
-    root = tmp_path_factory.mktemp("landed")
+def land_shop(root: Path) -> LandedShop:
+    """Simulate, land, build, materialise, fit and publish below `root` (about 20 s)."""
     workspace = Workspace(root / "home")
     write_tables(simulate(SHOP, seed=5), root / "tables")
     export_journal(workspace)
@@ -74,12 +72,11 @@ def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
     return LandedShop(workspace, champion, bundle, other, serving.as_of_ms, tuple(serving.users.user_ids), items)
 
 
-@pytest.fixture
-def own_shop(landed_shop: LandedShop, tmp_path: Path) -> LandedShop:
-    """A private copy for tests that change something; without the online store, whose opening takes seconds."""
-    workspace = Workspace(tmp_path / "home")
-    left_out = shutil.ignore_patterns("features", "journal", "warehouse", "dbt", "marts")
-    shutil.copytree(landed_shop.workspace.root, workspace.root, ignore=left_out)
+def copy_shop(landed_shop: LandedShop, root: Path, *, with_store: bool) -> LandedShop:
+    """A private copy below `root`. Without the online store unless it is asked for: opening one takes seconds."""
+    workspace = Workspace(root)
+    left_out = ("journal", "warehouse", "dbt", "marts", *(() if with_store else ("features",)))
+    shutil.copytree(landed_shop.workspace.root, workspace.root, ignore=shutil.ignore_patterns(*left_out))
     first, second = workspace.models / "first", workspace.models / "second"
     return replace(landed_shop, workspace=workspace, bundle=first, other_bundle=second)
 
@@ -96,14 +93,15 @@ class ServedShop:
         return self.http.post(f"/v1/{route}", json=body, headers=headers)
 
 
-Serve = Callable[[LandedShop], ServedShop]
+Serve = Callable[..., ServedShop]  # (shop, workers=2)
 
 
-def _serving() -> Iterator[Serve]:
+def serving() -> Iterator[Serve]:
+    """Serves shops until it is closed, then ends everything that it started."""
     handles: list[ServedShop] = []
 
-    def serve(shop: LandedShop) -> ServedShop:
-        server = start_background(shop.workspace, free_port())
+    def serve(shop: LandedShop, workers: int = 2) -> ServedShop:
+        server = start_background(shop.workspace, free_port(), workers=workers)
         server.wait_ready()
         handles.append(ServedShop(shop, server, httpx.Client(base_url=server.url, timeout=20)))
         return handles[-1]
@@ -112,20 +110,6 @@ def _serving() -> Iterator[Serve]:
     for served in handles:
         served.http.close()
         served.server.stop()
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Serves a shop of the test's own; ended afterwards with everything it started."""
-    yield from _serving()
-
-
-@pytest.fixture(scope="session")
-def served(landed_shop: LandedShop) -> Iterator[ServedShop]:
-    """One server for all tests that only ask and tell."""
-    serving = _serving()
-    yield next(serving)(landed_shop)
-    next(serving, None)
 
 
 def free_port() -> int:
