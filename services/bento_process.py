@@ -9,14 +9,16 @@ from pathlib import Path
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
-__all__ = ["SUPERVISOR_VARIABLE", "WORKERS_VARIABLE", "main"]
+__all__ = ["SERVICE", "SUPERVISOR_VARIABLE", "WORKERS_VARIABLE", "main"]
+
+SERVICE = "services.service:Nextbest"
 
 SUPERVISOR_VARIABLE = "NEXTBEST_SUPERVISOR"  # pid of this process, for its workers
 WORKERS_VARIABLE = "NEXTBEST_WORKERS"
 
 
-def main(host: str, port: int, parent: int) -> None:
-    """Serve until a signal ends it, or `parent` is gone. Blocks."""
+def main(host: str, port: int, parent: int, service: str = SERVICE) -> None:
+    """Serve `service` (module:class) until a signal ends it, or `parent` is gone. Blocks."""
     end_with_parent(parent)
     os.environ[SUPERVISOR_VARIABLE] = str(os.getpid())
     from _bentoml_impl.server import serve_http  # type: ignore[import-untyped]
@@ -26,7 +28,7 @@ def main(host: str, port: int, parent: int) -> None:
     log_as_json()
     Nextbest.inject_config()  # type: ignore[attr-defined]  # the workers' number and the rest, as the class declares them
     serve_http(
-        "services.service:Nextbest",
+        service,
         working_dir=str(Path(__file__).resolve().parent.parent),
         host=host,
         port=port,

@@ -66,10 +66,12 @@ def start_background(
     host: str = "127.0.0.1",
     workers: int = 2,
     log: Path | str | None = "service.log",
+    program: str = "services.bento_process",
 ) -> ServerHandle:
     """Start the service beside this process, after the same checks as `serve`; `wait_ready`, then `stop` it.
 
     Its output goes to the file `log` (a name means one in the workspace's logs; None: this process's output).
+    `program` is the module that runs in the new process; benchmarks put a variant of the service there.
     """
     _check(workspace, host, port, workers)
     metrics_folder = tempfile.mkdtemp(prefix="nextbest-metrics-")
@@ -84,7 +86,7 @@ def start_background(
         "OPENBLAS_NUM_THREADS": "1",
     }
     path = workspace.logs / log if isinstance(log, str) else log
-    command = [sys.executable, "-m", "services.bento_process", host, str(port), str(os.getpid())]
+    command = [sys.executable, "-m", program, host, str(port), str(os.getpid())]
     with contextlib.ExitStack() as stack:
         output: IO[bytes] | None = None
         if path is not None:
