@@ -1,4 +1,4 @@
-"""The operator's file, `nextbest.yml`: placements and objectives, read and checked. Nothing acts on them here.
+"""The operator's file, `nextbest.yml`: placements, objectives, releases: read and checked. Nothing acts on them here.
 
 An absent file means the placements and objectives that are shipped. What is wrong is told with file, line and key.
 """
@@ -25,8 +25,10 @@ from recommender.decision.placements import (
     Placement,
 )
 from recommender.decision.policy import SlatePolicy
+from recommender.door_settings import DoorSettings, door_settings
 from recommender.errors import ConfigurationError, InputError, RequestError
 from recommender.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
+from recommender.release_settings import ReleaseSettings, release_settings
 from recommender.yaml_document import Document
 
 __all__ = ["Configuration", "parse_configuration", "read_configuration"]
@@ -37,11 +39,13 @@ REQUIRABLE = ("candidates", "context_items", "filter", "needs")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What holds: placements and objectives by name, and the objective of whatever names none."""
+    """What holds: placements and objectives by name, the objective of whatever names none, and releases."""
 
     placements: Mapping[str, Placement] = field(default_factory=lambda: PLACEMENTS)
     objectives: Mapping[str, Objective] = field(default_factory=lambda: MappingProxyType(OBJECTIVES))
     objective: Objective = DEFAULT_OBJECTIVE
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    service: DoorSettings = field(default_factory=DoorSettings)
 
     def as_json(self) -> dict[str, Any]:
         """Everything that holds, as plain values; conditions in words."""
@@ -49,6 +53,8 @@ class Configuration:
             "objective": self.objective.name,
             "objectives": {name: objective.as_json() for name, objective in self.objectives.items()},
             "placements": {name: _facts(placement) for name, placement in self.placements.items()},
+            "release": asdict(self.release),
+            "service": asdict(self.service),
         }
 
 
@@ -67,7 +73,7 @@ def read_configuration(path: Path) -> Configuration:
 def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration:
     """Read the file's bytes; `file` is what errors call it. Raises ConfigurationError."""
     document = Document.parse(raw, file)
-    top = document.section("", document.value or {}, ("objective", "objectives", "placements"))
+    top = document.section("", document.value or {}, ("objective", "objectives", "placements", "release", "service"))
     objectives = dict(OBJECTIVES)
     for name, body in top.mapping("objectives").items():
         objectives[name] = _objective(document, f"objectives.{name}", body, name)
@@ -80,7 +86,9 @@ def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration
     placements = {name: replace(placement, objective=objective.name) for name, placement in PLACEMENTS.items()}
     for name, body in top.mapping("placements").items():
         placements[name] = _placement(document, name, body, placements, tuple(objectives), objective.name)
-    return Configuration(MappingProxyType(placements), MappingProxyType(objectives), objective)
+    release = release_settings(document, top.given.get("release"))
+    service = door_settings(document, top.mapping("service"))
+    return Configuration(MappingProxyType(placements), MappingProxyType(objectives), objective, release, service)
 
 
 def _placement(

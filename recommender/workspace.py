@@ -97,6 +97,21 @@ class Workspace:
     def aliases(self) -> Path:
         return self.models / "aliases.json"
 
+    @property
+    def verdicts(self) -> Path:
+        """What became of trying each released bundle, one small file a version; `services.verdicts` writes it."""
+        return self.models / "verdicts"
+
+    @property
+    def canary(self) -> Path:
+        """Which challenger gets which share of the people (JSON)."""
+        return self.models / "canary.json"
+
+    @property
+    def releases(self) -> Path:
+        """One JSON line for each promotion, canary, rollback and refusal, oldest first."""
+        return self.models / "releases.jsonl"
+
     # decision
     @property
     def journal(self) -> Path:

@@ -146,3 +146,10 @@ def test_two_pins_may_follow_each_other_at_a_position_but_not_meet() -> None:
 def test_what_is_no_such_file_is_refused_and_nothing_else_happens(raw: bytes) -> None:
     with pytest.raises(ConfigurationError):
         parse_configuration(raw)
+
+
+def test_releases_are_set_in_shares() -> None:
+    told = read("release: {shadow_share: 0.25}").release
+    assert (told.shadow_share, told.canary_share) == (0.25, 0.0)
+    with pytest.raises(ConfigurationError, match=r"line 2, key release.canary_share: 1.5. .*from 0 to 1"):
+        read("release:\n  canary_share: 1.5")
