@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from recommender.attributes import CATALOGUE_ATTRIBUTES, Attributes
+from recommender.attributes import CATALOGUE_ATTRIBUTES, AttributeColumn, Attributes
 from recommender.errors import RequestError
 
-__all__ = ["AllOf", "AnyOf", "Between", "Condition", "Not", "OneOf", "parse_condition", "require_known"]
+__all__ = ["AllOf", "AnyOf", "Between", "Columns", "Condition", "Not", "OneOf", "parse_condition", "require_known"]
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -30,8 +30,16 @@ GROUPS = ("any", "all", "not")
 TEXTS_ONLY = ("brand", "category", "tags")
 
 
+class Columns(Protocol):
+    """Where conditions read: an item table's attributes, or an audience's columns."""
+
+    def column(self, name: str) -> AttributeColumn | None:
+        """The attribute of that name; None where nothing has it."""
+        ...
+
+
 class Condition(Protocol):
-    """Something that an item meets or not; one whose attribute is unknown does not meet it."""
+    """Something that an item (or a person) meets or not; one whose attribute is unknown does not meet it."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -43,7 +51,7 @@ class Condition(Protocol):
         """The condition as a person would say it."""
         ...
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         """Mask over the items at `rows` (n)."""
         ...
 
@@ -63,7 +71,7 @@ class OneOf:
     def words(self) -> str:
         return f"{self.name} {' or '.join(self.texts)}"
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         column = attributes.column(self.name)
         return np.zeros(len(rows), dtype=bool) if column is None else column.has_any(self.texts, rows)
 
@@ -86,7 +94,7 @@ class Between:
             return f"{self.name} at most {self.high:g}"
         return f"{self.name} at least {self.low:g}" if self.high == math.inf else _range_words(self)
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         column = attributes.column(self.name)
         return np.zeros(len(rows), dtype=bool) if column is None else column.lies_between(self.low, self.high, rows)
 
@@ -105,7 +113,7 @@ class AllOf:
     def words(self) -> str:
         return _joined(" and ", self.parts) or "anything"
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         found = np.ones(len(rows), dtype=bool)
         for part in self.parts:
             found &= part.holds(attributes, rows)
@@ -126,7 +134,7 @@ class AnyOf:
     def words(self) -> str:
         return _joined(" or ", self.parts)
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         found = np.zeros(len(rows), dtype=bool)
         for part in self.parts:
             found |= part.holds(attributes, rows)
@@ -147,7 +155,7 @@ class Not:
     def words(self) -> str:
         return f"not {_bracketed(self.part)}"
 
-    def holds(self, attributes: Attributes, rows: Rows) -> Mask:
+    def holds(self, attributes: Columns, rows: Rows) -> Mask:
         return ~self.part.holds(attributes, rows)
 
 

@@ -1,0 +1,218 @@
+"""From preferences and guardrails to one decision a person, with the exact probability of each factor.
+
+A decision has three factors, each drawn given those before it: whether to send (frequency), which action (message and
+channel), and when. Their probabilities multiply to that of the whole. What is preferred comes in as numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.agents.agent import Agent
+from recommender.agents.guardrails import Verdict
+from recommender.agents.moments import NEVER
+from recommender.experiments.assignment import uniforms
+
+__all__ = ["Choices", "Draws", "Preferences", "choose"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+HOLDOUT, BASELINE, AGENT = range(3)  # the order of Shares.named
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What a policy thinks: `actions` float64 (n, actions) and `windows` float64 (n, windows) are its probabilities
+    before any guardrail; `gains` float64 (n) how much better its best action does than saying nothing.
+    """
+
+    actions: Floats
+    windows: Floats
+    gains: Floats
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Four uniform numbers a person, float64 (n) in [0, 1): the turn for what is scarce, and one for each factor."""
+
+    turn: Floats
+    send: Floats
+    action: Floats
+    window: Floats
+
+    @classmethod
+    def of(cls, salt: str, user_ids: Sequence[str]) -> Draws:
+        """By hash: a person's draws depend on the salt and the id alone, not on who else is there."""
+        return cls(*(uniforms(f"{salt}:{factor}", user_ids) for factor in ("turn", "send", "action", "window")))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One row a person. `action` and `window` int64, −1 for nothing; `send_ms` int64, NEVER for nothing.
+
+    `send`, `action_p` and `window_p` float64: the probability of what was drawn for each factor, 1 where nothing was
+    left to draw. `offered` float64 (n, actions): the action factor's probabilities. `reason`: why nothing is sent.
+    """
+
+    action: Ints
+    window: Ints
+    send_ms: Ints
+    send_p: Floats
+    action_p: Floats
+    window_p: Floats
+    offered: Floats
+    reason: list[str]
+
+    @property
+    def propensity(self) -> Floats:
+        """Probability of the whole decision."""
+        return self.send_p * self.action_p * self.window_p
+
+
+def choose(
+    agent: Agent,
+    verdict: Verdict,
+    moments: Ints,
+    preferences: Preferences,
+    arms: Ints,
+    draws: Draws,
+    remaining: Mapping[str, int],
+) -> Choices:
+    """Decide for everybody. `arms` int64 (n): places in `Shares.named`; `remaining`: action → how many may still get it.
+
+    Who draws an action when it has run out draws again without it: people are taken in the order of `draws.turn`, and
+    each one's probabilities are those of the moment of the turn.
+    """
+    reason = np.array(verdict.reasons(), dtype=object)
+    reason[arms == HOLDOUT] = "holdout"
+    sendable = verdict.allowed.any(axis=2) & (arms != HOLDOUT)[:, None]
+    sendable &= _own_actions(agent, arms)
+    reason[(arms == BASELINE) & (reason == "") & ~sendable.any(axis=1)] = "baseline action not allowed"
+    sendable &= np.array([remaining.get(action.name, 1) > 0 for action in agent.actions])[None, :]
+    send_share = _send_shares(agent, preferences.gains, sendable.any(axis=1), arms, draws.turn)
+    is_sent = draws.send < send_share
+    offered, action = _draw_actions(agent, preferences, sendable, arms, is_sent, draws, dict(remaining))
+    rows = np.flatnonzero(action >= 0)
+    window, window_p = np.full(len(arms), -1), np.ones(len(arms))
+    window[rows], window_p[rows] = _draw_windows(agent, verdict, preferences, arms, rows, action[rows], draws.window)
+    action_p = np.ones(len(arms))
+    action_p[rows] = offered[rows, action[rows]]
+    had_any = offered.any(axis=1)
+    send_p = np.where(is_sent, send_share, 1.0 - send_share)
+    reason[had_any & ~is_sent] = "suppressed"
+    reason[(reason == "") & ~had_any] = "inventory"
+    send_ms = np.full(len(arms), NEVER)
+    send_ms[rows] = moments[rows, window[rows]]
+    return Choices(action, window, send_ms, np.where(had_any, send_p, 1.0), action_p, window_p, offered, list(reason))
+
+
+def _own_actions(agent: Agent, arms: Ints) -> Mask:
+    """bool (n, actions): the baseline arm has one action, the agent all."""
+    usual = np.array([action.name == agent.shares.baseline_action for action in agent.actions])
+    return np.where((arms == BASELINE)[:, None], usual[None, :], True)
+
+
+def _send_shares(agent: Agent, gains: Floats, sendable: Mask, arms: Ints, turn: Floats) -> Floats:
+    """Probability of being written to: 1, but for the least moved of the agent's people a rest that keeps learning."""
+    shares = np.ones(len(gains))
+    people = np.flatnonzero(sendable & (arms == AGENT))
+    least = int(agent.frequency.suppressed_share * len(people))
+    # Where everybody gains alike nothing is known of who is moved least.
+    if least and np.ptp(gains[people]) > 0:
+        order = np.lexsort((turn[people], gains[people]))
+        shares[people[order[:least]]] = agent.exploration
+    return shares
+
+
+def _draw_actions(
+    agent: Agent,
+    preferences: Preferences,
+    sendable: Mask,
+    arms: Ints,
+    is_sent: Mask,
+    draws: Draws,
+    remaining: dict[str, int],
+) -> tuple[Floats, Ints]:
+    """Each one's probabilities at their turn, and the action drawn (−1: none)."""
+    order = np.argsort(draws.turn, kind="stable")
+    offered, action = np.zeros(sendable.shape), np.full(len(order), -1, dtype=np.int64)
+    sendable, start = sendable.copy(), 0
+    while start < len(order):
+        people = order[start:]
+        offered[people] = _offered(agent, preferences.actions[people], sendable[people], arms[people])
+        drawn = np.where(is_sent[people], _drawn(offered[people], draws.action[people]), -1)
+        settled, gone = _until_gone(agent, drawn, remaining)
+        action[people[:settled]] = drawn[:settled]
+        for place, one in enumerate(agent.actions):
+            if one.name in remaining:
+                remaining[one.name] -= int((drawn[:settled] == place).sum())
+        sendable[people[settled:], gone] = False
+        start += settled
+    return offered, action
+
+
+def _until_gone(agent: Agent, drawn: Ints, remaining: Mapping[str, int]) -> tuple[int, int]:
+    """How many people's draws stand before one finds an action gone, and that action."""
+    settled, gone = len(drawn), 0
+    for place, one in enumerate(agent.actions):
+        takers = np.flatnonzero(drawn == place)
+        if one.name in remaining and len(takers) > remaining[one.name] and takers[remaining[one.name]] < settled:
+            settled, gone = int(takers[remaining[one.name]]), place
+    return settled, gone
+
+
+def _offered(agent: Agent, wanted: Floats, sendable: Mask, arms: Ints) -> Floats:
+    """The action factor's probabilities: the policy's among what is allowed, within the budget of exploration."""
+    kept = np.where(sendable, wanted, 0.0)
+    # A policy that gives nothing to all that is left is not asked: each of those is as good as another.
+    kept = np.where(kept.any(axis=1, keepdims=True), kept, sendable.astype(np.float64))
+    own = arms == AGENT
+    total = kept.sum(axis=1, keepdims=True)
+    shares = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+    shares[own] = _within(shares[own], _budget(agent, len(agent.actions)))
+    return shares
+
+
+def _draw_windows(
+    agent: Agent, verdict: Verdict, preferences: Preferences, arms: Ints, rows: Ints, action: Ints, draw: Floats
+) -> tuple[Ints, Floats]:
+    open_windows = verdict.allowed[rows, action]
+    kept = np.where(open_windows, preferences.windows[rows], 0.0)
+    kept = np.where(kept.any(axis=1, keepdims=True), kept, open_windows.astype(np.float64))
+    shares = kept / kept.sum(axis=1, keepdims=True)
+    own = arms[rows] == AGENT
+    shares[own] = _within(shares[own], _budget(agent, open_windows.shape[1]))
+    window = _drawn(shares, draw[rows])
+    return window, shares[np.arange(len(rows)), window]
+
+
+def _budget(agent: Agent, options: int) -> float:
+    """Half of the exploration for each factor that has something to explore."""
+    factors = (len(agent.actions) > 1) + (len(agent.timing.windows) > 1)
+    return agent.exploration / max(factors, 1) if options > 1 else 0.0
+
+
+def _within(shares: Floats, budget: float) -> Floats:
+    """The same shares drawn towards each row's best so far that on average at most `budget` is given to others."""
+    best = shares.argmax(axis=1)
+    plan = np.zeros_like(shares)
+    plan[np.arange(len(shares)), best] = shares.any(axis=1)
+    others = float((plan - shares).clip(0).sum(axis=1).mean()) if len(shares) else 0.0
+    if others <= budget:
+        return shares
+    return plan + (shares - plan) * (budget / others)
+
+
+def _drawn(shares: Floats, draw: Floats) -> Ints:
+    """int64 (n): the option on which each row's uniform number falls; −1 for a row without any."""
+    edges = np.cumsum(shares, axis=1)
+    place = (edges <= (draw * edges[:, -1])[:, None]).sum(axis=1)
+    # Rounding may leave the number at the end of the line: then the last option that has a share.
+    last = shares.shape[1] - 1 - (shares[:, ::-1] > 0).argmax(axis=1)
+    return np.where(edges[:, -1] > 0, np.minimum(place, last), -1)
