@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "CATALOGUE_SCHEMA",
     "DAY_MS",
     "DEAD_LETTER_SCHEMA",
     "DECISION_SCHEMA",
@@ -35,6 +36,7 @@ EVENT_STRENGTHS: dict[str, int] = {
     "skip": 0,
     "dislike": 0,
     "remove_from_cart": 0,
+    "remove_bookmark": 0,
     "refund": 0,
     "unsubscribe": 0,
     "identify": 0,
@@ -159,5 +161,27 @@ DECISION_SCHEMA = pa.schema(
         ("feature_version", pa.string()),
         ("tier", pa.string()),
         ("is_degraded", pa.bool_()),
+        ("catalogue_seq", pa.int64()),  # highest row of the journal's catalogue that was laid over the bundle's items
+        ("parent_decision_id", pa.string()),  # of a further page: the decision that it continues; else null
+        ("first_position", pa.int64()),  # position of the slate's first item, from 1; greater on a further page
+    ]
+)
+
+# Grain: one change of an item that the service was told of. A column is null where nothing was ever said of it; what
+# was said once stays until something else is. Of an item's rows the last one holds.
+CATALOGUE_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("category", pa.string()),
+        ("brand", pa.string()),
+        ("tags", pa.string()),  # comma separated
+        ("price_micros", pa.int64()),
+        ("is_available", pa.bool_()),
+        ("created_at", _TIME),
+        ("attributes", pa.string()),  # JSON object, folded into what the source says; a null takes an attribute away
+        ("recorded_at", _TIME),
+        ("listed_at", _TIME),  # when the item was first spoken of
     ]
 )

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from recommender.events import Interaction
+from services.catalogue_log import CATALOGUE_TABLE, store_rows
 from services.journal_export import export_journal, export_table
 from services.records import DeadLetter, Entry, Message, Receipt, RecordedEvent, anonymous_user
 
@@ -93,7 +94,7 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES)
+            self._connection.executescript(_TABLES + CATALOGUE_TABLE)
 
     def close(self) -> None:
         self._connection.close()
@@ -130,8 +131,7 @@ class Journal:
 
     def identified(self, anonymous_id: str) -> str | None:
         """The user that an anonymous id was identified as, if any."""
-        row = self._connection.execute(_IDENTIFIED, (anonymous_user(anonymous_id),)).fetchone()
-        return None if row is None else str(row[0])
+        return self._known_as(anonymous_user(anonymous_id))
 
     def decision(self, decision_id: str) -> dict[str, Any] | None:
         """One decision's record: the columns of DECISION_SCHEMA, times as `*_at` in milliseconds."""
@@ -155,6 +155,7 @@ class Journal:
             duplicates=len(entry.messages) - stored,
             events=sum(len(message.events) for message in entry.messages),
             rejected=tuple(letter.reason for letter in entry.dead_letters),
+            items=store_rows(self._connection, entry.items),
         )
 
     def _store_message(self, message: Message) -> bool:
@@ -162,10 +163,24 @@ class Journal:
         if not run(_ADD_MESSAGE, (message.message_id, message.received_ms, message.raw)).rowcount:
             return False
         self._connection.executemany(_ADD_EVENT, [_event_row(event) for event in message.events])
-        if message.identity is not None:
-            anonymous_id, user_id = message.identity
-            run(_ADD_IDENTITY, (anonymous_user(anonymous_id), user_id))
+        for earlier, user_id in message.identities:
+            self._store_identity(earlier, user_id)
         return True
+
+    def _store_identity(self, earlier: str, user_id: str) -> None:
+        """`earlier` is `user_id` from now on, or whom that was merged into; the table stays one step deep."""
+        run = self._connection.execute
+        target = self._known_as(user_id) or user_id
+        if target == earlier:  # merged the other way round before: the latest word holds
+            run("delete from identities where anonymous_user_id = ?", (user_id,))
+            target = user_id
+        if self._known_as(earlier) != target:
+            run("update identities set user_id = ? where user_id = ?", (target, earlier))
+            run(_ADD_IDENTITY, (earlier, target))
+
+    def _known_as(self, earlier: str) -> str | None:
+        row = self._connection.execute(_IDENTIFIED, (earlier,)).fetchone()
+        return None if row is None else str(row[0])
 
     def _store_dead_letter(self, letter: DeadLetter) -> None:
         digest = hashlib.sha256(letter.raw).digest()

@@ -8,7 +8,16 @@ from typing import Any
 
 from recommender.events import Interaction
 
-__all__ = ["ANONYMOUS_PREFIX", "DeadLetter", "Entry", "Message", "Receipt", "RecordedEvent", "anonymous_user"]
+__all__ = [
+    "ANONYMOUS_PREFIX",
+    "CatalogueRow",
+    "DeadLetter",
+    "Entry",
+    "Message",
+    "Receipt",
+    "RecordedEvent",
+    "anonymous_user",
+]
 
 ANONYMOUS_PREFIX = "anon:"
 
@@ -30,13 +39,13 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One accepted message: at most once by `message_id`, with the events and the identity it carries."""
+    """One accepted message: at most once by `message_id`, with the events and the identities it carries."""
 
     message_id: str
     raw: bytes
     received_ms: int
     events: tuple[RecordedEvent, ...] = ()
-    identity: tuple[str, str] | None = None  # (anonymous id, user id)
+    identities: tuple[tuple[str, str], ...] = ()  # (canonical id, the user it is from now on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +58,22 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """What was said of one item: columns of CATALOGUE_SCHEMA, `attributes` as an object."""
+
+    item_id: str
+    said: Mapping[str, Any]
+    recorded_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What one request wants on disk before it is answered; stored whole or not at all."""
 
     messages: tuple[Message, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     decision: Mapping[str, Any] | None = None  # the columns of DECISION_SCHEMA
+    items: tuple[CatalogueRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +84,4 @@ class Receipt:
     duplicates: int = 0
     events: int = 0
     rejected: tuple[str, ...] = field(default=())  # reasons
+    items: int = 0  # rows of the catalogue that changed something

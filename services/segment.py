@@ -1,18 +1,20 @@
 """Segment's HTTP messages turned into canonical events (RudderStack speaks the same). Nothing is stored here.
 
-Accepted: track, identify, page, screen, alias, and batches of them. Facts about the shape:
+Accepted: track, identify, page, screen, group, alias, and batches of them. Facts about the shape:
 https://segment.com/docs/connections/spec. One message is all or nothing: an order with one bad line
 is a dead letter as a whole, because half an order is a wrong order.
 
 Times. A device's clock may be wrong, so what counts is how long before sending the thing happened:
 occurred = received − (sentAt − timestamp). Without sentAt the timestamp stands as it is; nothing
 occurs after it was received. `recorded_at` is the moment of receipt by the service's own clock.
+
+People. A message that carries both userId and anonymousId says that they are one person, whichever
+its kind is; so does alias, whose previousId may be an anonymous id or an earlier userId.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,38 +24,28 @@ import orjson
 
 from recommender.events import Interaction, settled_type
 from services.clock import Clock, parse_moment
+from services.event_names import EVENT_TYPES, LISTS, NEEDS_ITEM, is_email, snake_case
+from services.message_fields import (
+    MAX_ID_LENGTH,
+    BadMessage,
+    read_integer,
+    read_leniently,
+    read_micros,
+    read_object,
+    read_strictly,
+    read_text,
+)
 from services.records import ANONYMOUS_PREFIX, DeadLetter, Entry, Message, RecordedEvent, anonymous_user
 
-__all__ = ["BadMessage", "parse_message", "parse_messages"]
+__all__ = ["MAX_MESSAGE_BYTES", "BadMessage", "parse_message", "parse_messages"]
 
-MAX_ID_LENGTH = 256
-MESSAGE_TYPES = ("track", "identify", "page", "screen", "alias")
-
-# Segment's e-commerce names → canonical types. Any other name is kept in snake_case.
-EVENT_TYPES = {
-    "product_list_viewed": "impression",
-    "product_clicked": "click",
-    "product_viewed": "view",
-    "product_added": "add_to_cart",
-    "product_removed": "remove_from_cart",
-    "order_completed": "purchase",
-    "order_refunded": "refund",
-    "product_skipped": "skip",
-    "product_dismissed": "skip",
-    "product_liked": "like",
-    "product_disliked": "dislike",
-    "product_added_to_wishlist": "bookmark",
-    "product_reviewed": "rating",
-    "unsubscribed": "unsubscribe",
-}
-# One event for each entry of properties.products; without products a list view or an order says nothing.
-_LISTS = frozenset({"product_list_viewed", "order_completed"})
-_NEEDS_ITEM = frozenset(name for name in EVENT_TYPES if name.startswith("product_")) - _LISTS
-_ITEM_KEYS = ("product_id", "productId", "item_id", "sku")
-
-
-class BadMessage(ValueError):  # noqa: N818 (it is a message that is bad, not an error of ours)
-    """A message that cannot be stored; its text is the reason kept with the dead letter."""
+MESSAGE_TYPES = ("track", "identify", "page", "screen", "group", "alias")
+MAX_MESSAGE_BYTES = 32_768  # Segment's own bound, and its libraries'
+# An order's own properties stand on each of its lines up to this size, beyond it on the first line alone:
+# 32 kB can hold 1,600 lines, which would become 25 MB.
+_MOST_REPEATED_BYTES = 262_144
+_ITEM_KEYS = ("productId", "item_id", "sku")
+_COMMERCE = frozenset(EVENT_TYPES.values())
 
 
 def parse_messages(bodies: list[Any], sent_at: object, clock: Clock) -> Entry:
@@ -77,21 +69,26 @@ def parse_message(body: object, sent_at: object, clock: Clock, received_ms: int)
     if kind not in MESSAGE_TYPES:
         raise BadMessage(f"type {str(kind)[:40]!r} is not one of {', '.join(MESSAGE_TYPES)}")
     raw = orjson.dumps(body)
-    header = _Header.of(body, body.get("sentAt") or sent_at, clock, received_ms, raw)
-    events: tuple[RecordedEvent, ...]
-    identity = None
+    if len(raw) > MAX_MESSAGE_BYTES:
+        raise BadMessage(f"the message is larger than {MAX_MESSAGE_BYTES:,} bytes")
+    header = _Header.of(body, sent_at, clock, received_ms, raw)
+    return Message(header.message_id, raw, header.recorded_ms, _events(kind, body, header), _identities(kind, body))
+
+
+def _events(kind: str, body: Mapping[str, Any], header: _Header) -> tuple[RecordedEvent, ...]:
     if kind == "track":
-        events = _track(body, header)
-    elif kind == "identify":
-        events = (header.event("identify", _object(body, "traits"), header.message_id),)
-        identity = _identity(body.get("anonymousId"), body.get("userId"))
-    elif kind == "alias":
-        events = ()
-        identity = _identity(body.get("previousId"), body.get("userId"))
-    else:
-        properties = {**_object(body, "properties"), "name": body.get("name"), "category": body.get("category")}
-        events = (header.event("page", properties, header.message_id),)
-    return Message(header.message_id, raw, header.recorded_ms, events, identity)
+        return _track(body, header)
+    if kind == "alias":
+        return ()
+    if kind == "identify":
+        return (header.event("identify", read_object(body, "traits"), header.message_id),)
+    if kind == "group":
+        group_id = read_text(body, "groupId")
+        if group_id is None:
+            raise BadMessage("a group message must carry groupId")
+        return (header.event("group", {**read_object(body, "traits"), "group_id": group_id}, header.message_id),)
+    properties = {**read_object(body, "properties"), "name": body.get("name"), "category": body.get("category")}
+    return (header.event(kind, properties, header.message_id),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +101,13 @@ class _Header:
     recorded_ms: int
     context: Mapping[str, Any]
 
+    channel: str | None
+
     @classmethod
     def of(cls, body: Mapping[str, Any], sent_at: object, clock: Clock, received_ms: int, raw: bytes) -> _Header:
-        context = _object(body, "context")
+        context = read_object(body, "context")
         stated = body.get("originalTimestamp") or body.get("timestamp")
-        message_id = _text(body, "messageId")
+        message_id = read_text(body, "messageId")
         if message_id is None:
             # Without an id a retry can be recognised only by its content, and only if that carries a time.
             message_id = hashlib.sha256(raw).hexdigest() if stated else uuid.uuid4().hex
@@ -117,69 +116,89 @@ class _Header:
             if moment is not None:
                 occurred_ms = recorded_ms = moment
             else:
-                occurred_ms, recorded_ms = _occurred(stated, sent_at, received_ms), received_ms
+                recorded_ms = received_ms
+                occurred_ms = _occurred(stated, body.get("sentAt") or sent_at, received_ms)
         except ValueError as error:
             raise BadMessage(str(error)) from None
-        return cls(message_id, _user(body), occurred_ms, recorded_ms, context)
+        channel = read_leniently(read_text, body, "channel")  # where RudderStack's libraries say "web" or "mobile"
+        return cls(message_id, _user(body), occurred_ms, recorded_ms, context, channel)
 
     def event(
-        self, event_type: str, properties: Mapping[str, Any], event_id: str, *, default_position: int | None = None
+        self,
+        event_type: str,
+        properties: Mapping[str, Any],
+        event_id: str,
+        *,
+        is_commerce: bool = False,
+        default_position: int | None = None,
+        kept: Mapping[str, Any] | None = None,
     ) -> RecordedEvent:
-        """A canonical event out of a flat object of properties."""
-        position = _integer(properties, "position", 0)
+        """A canonical event out of a flat object of properties; `kept` are those to keep as text (None: all).
+
+        A commerce event's fields must be what they are said to be; any other event's may mean something else.
+        """
+        read = read_strictly if is_commerce else read_leniently
+        position = read(read_integer, properties, "position")
         fact = Interaction(
             event_id=event_id,
             user_id=self.user_id,
             event_type=settled_type(event_type, properties),
             occurred_ms=self.occurred_ms,
-            item_id=_item(properties),
-            quantity=_integer(properties, "quantity", 0),
-            price_micros=_micros(properties.get("price")),
-            channel=_text(properties, "channel") or self._context("channel", "name"),
-            device=_text(properties, "device") or self._context("device", "type"),
-            country=_text(properties, "country") or self._country(),
-            placement=_text(properties, "placement") or self._context("placement", "name"),
-            decision_id=_text(properties, "decision_id") or self._context("decision_id", "id"),
+            item_id=None if event_type in ("identify", "group") else read(_item, properties, "product_id"),
+            quantity=read(read_integer, properties, "quantity"),
+            price_micros=read(read_micros, properties, "price"),
+            channel=read(read_text, properties, "channel") or self._context("channel", "name") or self.channel,
+            device=read(read_text, properties, "device") or self._context("device", "type"),
+            country=read(read_text, properties, "country") or self._country(),
+            placement=read(read_text, properties, "placement") or self._context("placement", "name"),
+            decision_id=read(read_text, properties, "decision_id") or self._context("decision_id", "id"),
             position=default_position if position is None else position,
         )
+        session_id = read(read_text, properties, "session_id") or self._context("session_id", "id")
+        return RecordedEvent(fact, self.recorded_ms, session_id, self._text(properties if kept is None else kept))
+
+    def _text(self, properties: Mapping[str, Any]) -> str | None:
+        """What is kept beside the columns, the campaign that brought the person among it."""
         kept = {name: value for name, value in properties.items() if value is not None}
-        text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode() if kept else None
-        session_id = _text(properties, "session_id") or self._context("session_id", "id")
-        return RecordedEvent(fact, self.recorded_ms, session_id, text)
+        if campaign := self.context.get("campaign"):
+            kept.setdefault("campaign", campaign)
+        return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode() if kept else None
 
     def _context(self, name: str, inner: str) -> str | None:
         """A text of the context, plain or as an object that names it (`context.device.type`)."""
         value = self.context.get(name)
         if isinstance(value, dict):
-            return _text(value, inner)
-        return _text(self.context, name)
+            return read_leniently(read_text, value, inner)
+        return read_leniently(read_text, self.context, name)
 
     def _country(self) -> str | None:
         location = self.context.get("location")
-        return (_text(location, "country") if isinstance(location, dict) else None) or self._context("country", "name")
+        located = read_leniently(read_text, location, "country") if isinstance(location, dict) else None
+        return located or self._context("country", "name")
 
 
 def _track(body: Mapping[str, Any], header: _Header) -> tuple[RecordedEvent, ...]:
     name = body.get("event")
-    if not isinstance(name, str) or not (snake := _snake_case(name)):
+    if not isinstance(name, str) or not (snake := snake_case(name)):
         raise BadMessage("a track message must name its event as text")
     if len(snake) > MAX_ID_LENGTH:
         raise BadMessage(f"the event's name is longer than {MAX_ID_LENGTH} characters")
-    properties = dict(_object(body, "properties"))
+    properties = dict(read_object(body, "properties"))
     event_type = EVENT_TYPES.get(snake, snake)
-    if snake.startswith("email_"):
+    if is_email(snake):
         properties.setdefault("channel", "email")
-    if snake in _LISTS or (event_type == "refund" and "products" in properties):
+    if snake in LISTS or (event_type == "refund" and properties.get("products")):
         return _one_event_a_product(event_type, properties, header)
-    if snake in _NEEDS_ITEM and _item(properties) is None:
-        raise BadMessage(f"{name!r} needs properties.product_id")
-    return (header.event(event_type, properties, header.message_id),)
+    if snake in NEEDS_ITEM and _item(properties) is None:
+        raise BadMessage(f"{name[:80]!r} needs properties.product_id")
+    return (header.event(event_type, properties, header.message_id, is_commerce=event_type in _COMMERCE),)
 
 
 def _one_event_a_product(event_type: str, properties: dict[str, Any], header: _Header) -> tuple[RecordedEvent, ...]:
     products = properties.pop("products", None)
     if not isinstance(products, list) or not products:
         raise BadMessage("properties.products must be a list with at least one product")
+    is_repeated = len(orjson.dumps(properties)) * len(products) <= _MOST_REPEATED_BYTES
     events = []
     for index, product in enumerate(products):
         if not isinstance(product, dict) or _item(product) is None:
@@ -189,7 +208,9 @@ def _one_event_a_product(event_type: str, properties: dict[str, Any], header: _H
                 event_type,
                 {**properties, **product},
                 f"{header.message_id}:{index}",
+                is_commerce=True,
                 default_position=index + 1 if event_type == "impression" else None,
+                kept=None if is_repeated or index == 0 else product,
             )
         )
     return tuple(events)
@@ -205,82 +226,39 @@ def _occurred(stated: object, sent_at: object, received_ms: int) -> int:
 
 
 def _user(body: Mapping[str, Any]) -> str:
-    user_id, anonymous_id = _text(body, "userId"), _text(body, "anonymousId")
+    user_id, anonymous_id = _known(body), read_text(body, "anonymousId")
     if user_id is not None:
-        if user_id.startswith(ANONYMOUS_PREFIX):
-            raise BadMessage(f"a userId must not begin with {ANONYMOUS_PREFIX!r}, which marks anonymous people")
         return user_id
     if anonymous_id is None:
         raise BadMessage("a message must carry userId or anonymousId")
     return anonymous_user(anonymous_id)
 
 
-def _identity(anonymous_id: object, user_id: object) -> tuple[str, str] | None:
-    pair = {"anonymous": anonymous_id, "user": user_id}
-    anonymous, user = _text(pair, "anonymous"), _text(pair, "user")
-    return (anonymous, user) if anonymous and user else None
+def _known(body: Mapping[str, Any]) -> str | None:
+    user_id = read_text(body, "userId")
+    if user_id is not None and user_id.startswith(ANONYMOUS_PREFIX):
+        raise BadMessage(f"a userId must not begin with {ANONYMOUS_PREFIX!r}, which marks anonymous people")
+    return user_id
 
 
-def _item(properties: Mapping[str, Any]) -> str | None:
-    return next((item for key in _ITEM_KEYS if (item := _text(properties, key)) is not None), None)
+def _identities(kind: str, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Pairs (canonical id, the user it is from now on)."""
+    user_id = read_text(body, "userId")
+    if user_id is None:
+        if kind == "alias":
+            raise BadMessage("an alias message must carry userId")
+        return ()
+    if kind != "alias":
+        anonymous_id = read_text(body, "anonymousId")
+        return ((anonymous_user(anonymous_id), user_id),) if anonymous_id else ()
+    previous_id = read_text(body, "previousId")
+    if previous_id is None:
+        raise BadMessage("an alias message must carry previousId")
+    if previous_id.startswith(ANONYMOUS_PREFIX):
+        raise BadMessage(f"a previousId must not begin with {ANONYMOUS_PREFIX!r}")
+    pairs = ((anonymous_user(previous_id), user_id), (previous_id, user_id))
+    return pairs if previous_id != user_id else pairs[:1]
 
 
-def _snake_case(name: str) -> str:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return "_".join(re.findall(r"\w+", spaced.lower()))
-
-
-def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = body.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise BadMessage(f"{name} must be a JSON object")
-    return value
-
-
-def _text(values: Mapping[str, Any], name: str) -> str | None:
-    """A short text; whole numbers are taken as their digits, as Segment's own libraries do."""
-    value = values.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise BadMessage(f"{name} must be text")
-    if not value.strip() or len(value) > MAX_ID_LENGTH:
-        raise BadMessage(f"{name} must hold 1 to {MAX_ID_LENGTH} characters")
-    return value
-
-
-def _integer(values: Mapping[str, Any], name: str, minimum: int) -> int | None:
-    number = _number(values.get(name), name)
-    if number is None:
-        return None
-    if number != int(number) or not minimum <= number <= 10**9:
-        raise BadMessage(f"{name} must be a whole number from {minimum} to 1,000,000,000")
-    return int(number)
-
-
-def _micros(price: object) -> int | None:
-    number = _number(price, "price")
-    if number is None:
-        return None
-    if not 0 <= number <= 10**9:
-        raise BadMessage("price must lie between 0 and 1,000,000,000")
-    return round(number * 1_000_000)
-
-
-def _number(value: object, name: str) -> float | None:
-    """A finite number, also when it came as text ("19.99" is common in the wild)."""
-    if value is None or value == "":
-        return None
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        number = float(value)
-        if number - number != 0:  # NaN and infinities
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise BadMessage(f"{name} must be a number") from None
-    return number
+def _item(properties: Mapping[str, Any], name: str = "product_id") -> str | None:
+    return next((item for key in (name, *_ITEM_KEYS) if (item := read_text(properties, key)) is not None), None)

@@ -15,6 +15,7 @@
         'like': ['liked', 'favorite', 'favourite', 'favorited'],
         'dislike': ['disliked', 'thumbs_down'],
         'bookmark': ['wishlist', 'add_to_wishlist', 'product_added_to_wishlist', 'save', 'saved'],
+        'remove_bookmark': ['product_removed_from_wishlist', 'remove_from_wishlist', 'removed_from_wishlist'],
         'rating': ['rate', 'rated', 'product_rated', 'review', 'product_reviewed'],
         'skip': ['skipped'],
         'unsubscribe': ['unsubscribed']

@@ -38,6 +38,9 @@ def iso(milliseconds: int) -> str:
         ("Product Skipped", "skip"),
         ("product added to wishlist", "bookmark"),
         ("productViewed", "view"),
+        ("Wishlist Product Added to Cart", "add_to_cart"),
+        ("Product Removed from Wishlist", "remove_bookmark"),
+        ("Product Reviewed", "rating"),
     ],
 )
 def test_commerce_names_become_canonical_types(name: str, event_type: str) -> None:
@@ -53,6 +56,20 @@ def test_commerce_names_become_canonical_types(name: str, event_type: str) -> No
         ("Email Delivered", "email_delivered"),
         ("Email Opened", "email_opened"),
         ("Email Link Clicked", "email_link_clicked"),
+        ("Email Bounced", "email_bounced"),
+        ("Email Marked as Spam", "email_marked_as_spam"),
+        ("Product List Filtered", "product_list_filtered"),
+        ("Products Searched", "products_searched"),
+        ("Promotion Viewed", "promotion_viewed"),
+        ("Promotion Clicked", "promotion_clicked"),
+        ("Cart Viewed", "cart_viewed"),
+        ("Checkout Started", "checkout_started"),
+        ("Checkout Step Completed", "checkout_step_completed"),
+        ("Payment Info Entered", "payment_info_entered"),
+        ("Order Updated", "order_updated"),
+        ("Coupon Denied", "coupon_denied"),
+        ("Product Shared", "product_shared"),
+        ("Cart Shared", "cart_shared"),
         ("Quiz: Finished!", "quiz_finished"),
         ("Größe gewählt", "größe_gewählt"),
     ],
@@ -60,7 +77,7 @@ def test_commerce_names_become_canonical_types(name: str, event_type: str) -> No
 def test_other_names_stay_as_snake_case(name: str, event_type: str) -> None:
     (event,) = parsed(track(name)).events
     assert event.interaction.event_type == event_type
-    assert event.interaction.channel == ("email" if name.startswith("Email") else None)
+    assert event.interaction.channel == ("email" if name.startswith("Email") or name == "Unsubscribed" else None)
 
 
 def test_an_order_is_one_purchase_a_line() -> None:
@@ -126,14 +143,65 @@ def test_anonymous_people_carry_a_prefix_until_they_are_identified() -> None:
     message = parse_message(body, None, Clock(), NOON)
     assert message.events[0].interaction.user_id == "anon:x"
     identify = parsed({"type": "identify", "anonymousId": "x", "traits": {"plan": "gold"}})
-    assert identify.identity == ("x", "u1")
-    assert parsed({"type": "alias", "previousId": "y"}).identity == ("y", "u1")
+    assert identify.identities == (("anon:x", "u1"),)
+
+
+def test_any_message_with_both_ids_says_that_they_are_one_person() -> None:
+    assert parsed(track("Open", anonymousId="x")).identities == (("anon:x", "u1"),)
+    assert parsed(track("Open")).identities == ()
+
+
+def test_an_alias_may_name_an_anonymous_id_or_an_earlier_user() -> None:
+    alias = parsed({"type": "alias", "previousId": "y"})
+    assert (alias.identities, alias.events) == ((("anon:y", "u1"), ("y", "u1")), ())
 
 
 def test_a_page_is_an_event_with_its_name() -> None:
     (event,) = parsed({"type": "page", "name": "Home", "properties": {"url": "/"}}).events
     assert event.interaction.event_type == "page"
     assert json.loads(event.properties or "") == {"name": "Home", "url": "/"}
+
+
+def test_a_group_and_a_screen_are_events_too() -> None:
+    (group,) = parsed({"type": "group", "groupId": 7, "traits": {"name": "Ada's", "product_id": "no item"}}).events
+    assert (group.interaction.event_type, group.interaction.item_id) == ("group", None)
+    assert json.loads(group.properties or "") == {"group_id": "7", "name": "Ada's", "product_id": "no item"}
+    (screen,) = parsed({"type": "screen", "name": "Basket"}).events
+    assert screen.interaction.event_type == "screen"
+
+
+def test_fields_of_other_events_may_mean_something_else() -> None:
+    (identify,) = parsed({"type": "identify", "traits": {"position": "Head of Sales", "device": {"os": "x"}}}).events
+    assert (identify.interaction.position, identify.interaction.device) == (None, None)
+    (video,) = parsed(track("Video Playback Paused", {"position": 12.5, "price": "free"})).events
+    assert (video.interaction.position, video.interaction.price_micros) == (None, None)
+    assert json.loads(video.properties or "") == {"position": 12.5, "price": "free"}
+
+
+def test_the_campaign_that_brought_somebody_is_kept() -> None:
+    campaign = {"source": "newsletter", "medium": "email", "name": "spring"}
+    (event,) = parsed(track("Open", {"a": 1}, context={"campaign": campaign})).events
+    assert json.loads(event.properties or "") == {"a": 1, "campaign": campaign}
+
+
+def test_what_is_cancelled_or_refunded_is_told_line_by_line_where_lines_are_named() -> None:
+    for name in ("Order Cancelled", "Order Refunded"):
+        lines = parsed(track(name, {"order_id": "o", "products": [{"product_id": "a"}, {"product_id": "b"}]})).events
+        assert [(line.interaction.event_type, line.interaction.item_id) for line in lines] == [
+            ("refund", "a"),
+            ("refund", "b"),
+        ]
+        (whole,) = parsed(track(name, {"order_id": "o"})).events
+        assert (whole.interaction.event_type, whole.interaction.item_id) == ("refund", None)
+
+
+def test_a_long_order_does_not_repeat_what_its_lines_share() -> None:
+    shared = {"order_id": "o1", "decision_id": "d1", "note": "n" * 5_000}
+    products = [{"product_id": str(n)} for n in range(100)]  # 100 x 5 kB would be kept
+    events = parsed(track("Order Completed", {**shared, "products": products})).events
+    assert json.loads(events[0].properties or "") == {**shared, "product_id": "0"}
+    assert [json.loads(event.properties or "") for event in events[1:]] == products[1:]
+    assert {event.interaction.decision_id for event in events} == {"d1"}
 
 
 def test_a_message_without_an_id_is_recognised_by_content_if_it_carries_a_time() -> None:
@@ -146,7 +214,12 @@ def test_a_message_without_an_id_is_recognised_by_content_if_it_carries_a_time()
 
 BAD: list[tuple[Any, str]] = [
     ("text", "JSON object"),
-    ({"type": "group", "userId": "u"}, "type 'group'"),
+    ({"type": "merge", "userId": "u"}, "type 'merge'"),
+    ({"type": "group", "userId": "u"}, "groupId"),
+    ({"type": "alias", "userId": "u"}, "previousId"),
+    ({"type": "alias", "anonymousId": "x", "previousId": "y"}, "userId"),
+    ({"type": "alias", "userId": "u", "previousId": "anon:y"}, "must not begin"),
+    (track("Open", {"text": "x" * 32_768}, userId="u"), "larger than 32,768 bytes"),
     ({"userId": "u"}, "type 'None'"),
     (track("Open"), "userId or anonymousId"),
     (track("Open", userId=""), "userId or anonymousId"),
