@@ -1,87 +1,186 @@
-"""The HTTP routes: JSON in, JSON out, who may call what, one log line each. Decisions happen behind the door."""
+"""The routes, who may call them, and the order in which a request is let in. Decisions happen behind the door.
+
+A request passes: address, key, rate of its key, room in the queue, its body (bounded in bytes and in time), a turn,
+its route. What is refused is refused as early as that: nothing is parsed for a caller who may not ask.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
+from recommender.door_settings import DoorSettings
 from recommender.errors import InputError, NotReadyError
 from services import decision_routes, event_routes, metrics, operation_routes
+from services.admission import Admission, Memory, RateLimits
 from services.door import Door
 from services.keys import presented_key
-from services.wire import Refusal, json_response
+from services.wire import MAX_BODY_BYTES, Refusal, json_response, receive_body
 
-__all__ = ["build_app"]
+__all__ = ["ROUTES", "Application", "Route"]
 
 _ACCESS = logging.getLogger("nextbest.access")
 _LOG = logging.getLogger("nextbest.app")
+_NOBODY = "Found no working key. Expected `Authorization: Bearer KEY` from `nextbest keys create`."
+_NOWHERE = "nowhere"  # the label of all addresses that do not exist: there are endlessly many
 
 Endpoint = Callable[[Request, Door], Awaitable[Response]]
 
 
-def build_app(door: Callable[[], Door]) -> Starlette:
-    """The application; `door` gives the worker's door, which is opened after the routes exist."""
-    routes = [
-        _route(door, "/v1/recommend", "POST", ("read",), decision_routes.recommend),
-        _route(door, "/v1/decisions/{decision_id}", "GET", ("read",), decision_routes.decision),
-        _route(door, "/v1/batch", "POST", ("write",), event_routes.batch),
-        *(
-            _route(door, f"/v1/{kind}", "POST", ("write",), event_routes.single(kind))
-            for kind in ("track", "identify", "page")
-        ),
-        _route(door, "/metrics", "GET", None, operation_routes.prometheus),
-    ]
+@dataclass(frozen=True)
+class Route:
+    """One line of the table.
 
-    async def nowhere(request: Request) -> Response:
-        """Whatever else is asked for below /v1 gets a sentence, not a page of the framework's."""
-        near = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
-        if near:
-            expected = " or ".join(sorted((near[0].methods or set()) - {"HEAD"}))
-            return json_response({"error": f"Found {request.method} on {near[0].path}. Expected {expected}."}, 405)
-        return json_response({"error": "Nothing has this address. The routes are listed in the README."}, 404)
+    `roles` may call it, and admin (None: everybody, such as a probe); `opened_by` names the setting that lets
+    everybody in. Reads and writes queue apart, so that a flood of questions does not keep events out; `queue` None
+    is always answered. Of POST and PUT the body is received before the endpoint is called.
+    """
 
-    everything = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return Starlette(routes=[*routes, Route("/v1/{rest:path}", nowhere, methods=everything)])
+    method: str
+    path: str
+    roles: tuple[str, ...] | None
+    endpoint: Endpoint
+    queue: str | None = None
+    opened_by: str | None = None
+
+    @property
+    def has_body(self) -> bool:
+        return self.method in ("POST", "PUT")
 
 
-def _route(
-    door: Callable[[], Door], path: str, method: str, roles: tuple[str, ...] | None, endpoint: Endpoint
-) -> Route:
-    """A route that only its roles may call (None: everybody), counted, logged, and never answering a traceback."""
+# Each has its line in services/openapi.py as well; tests/contracts/test_openapi.py holds the two together.
+ROUTES = (
+    Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
+    Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
+    Route("POST", "/v1/batch", ("write",), event_routes.batch, "write"),
+    Route("POST", "/v1/track", ("write",), event_routes.single("track"), "write"),
+    Route("POST", "/v1/identify", ("write",), event_routes.single("identify"), "write"),
+    Route("POST", "/v1/page", ("write",), event_routes.single("page"), "write"),
+    Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
+    Route("GET", "/livez", None, operation_routes.alive),
+    Route("GET", "/readyz", None, operation_routes.ready),
+)
 
-    async def answered(request: Request) -> Response:
+
+class Application:
+    """The ASGI application of one worker; `door` gives the worker's door, which is opened after the routes exist."""
+
+    def __init__(self, door: Callable[[], Door], routes: Sequence[Route] = ROUTES) -> None:
+        self._door = door
+        self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        self._patterns = [(compile_path(route.path)[0], route) for route in routes if "{" in route.path]
+        self._queues = {name: Admission() for name in ("read", "write")}
+        self._memory = Memory()
+        self._rates = RateLimits()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started = time.perf_counter()
-        response = await _answer(request, door(), roles, endpoint)
+        request = Request(scope, receive, send)
+        route: Route | None = None
+        try:
+            route = self._find(request)
+            response = await self._answer(request, route)
+        except Exception as problem:
+            response = _excuse(problem)
         seconds = time.perf_counter() - started
-        if roles is not None:
+        path = route.path if route else _NOWHERE
+        if route is None or route.roles is not None:
             metrics.observe_request(path, response.status_code, seconds)
-            _log(method, path, response.status_code, seconds)
-        return response
+            _log(request.method, path, response.status_code, seconds)
+        await response(scope, receive, send)
 
-    return Route(path, answered, methods=[method])
+    def _find(self, request: Request) -> Route:
+        """The route of an address; HEAD is answered as GET is (the server leaves the body out)."""
+        method, path = "GET" if request.method == "HEAD" else request.method, request.scope["path"]
+        found = self._fixed.get((method, path))
+        if found is not None:
+            return found
+        for pattern, route in self._patterns:
+            match = pattern.match(path)
+            if match and route.method == method:
+                request.scope["path_params"] = match.groupdict()
+                return route
+        raise self._nowhere(path, request.method)
+
+    def _nowhere(self, path: str, method: str) -> Refusal:
+        allowed = {known for known, at in self._fixed if at == path}
+        allowed |= {route.method for pattern, route in self._patterns if pattern.match(path)}
+        if not allowed:
+            return Refusal(404, "Nothing has this address. The routes are listed at /docs.")
+        expected = " or ".join(sorted(allowed))
+        shown = method if re.fullmatch("[A-Z]{1,20}", method) else "another method"
+        refusal = Refusal(405, f"Found {shown}. Expected {expected}.")
+        refusal.headers["allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
+        return refusal
+
+    async def _answer(self, request: Request, route: Route) -> Response:
+        door = self._door()
+        settings = door.operator.configuration.service
+        if route.roles is not None:
+            self._rates.spend(_caller(request, door, route, settings), settings)
+        queue = self._queues.get(route.queue or "")
+        if queue is None:
+            return await self._timed(request, route, door, settings)
+        queue.refuse_if_full(settings)  # before the body: what cannot be answered need not be received
+        size = _expected_size(request) if route.has_body else 0
+        self._memory.take(size, settings)
+        try:
+            if route.has_body:
+                await receive_body(request, settings.body_seconds)
+            with queue.turn(settings):
+                return await self._timed(request, route, door, settings)
+        finally:
+            self._memory.held -= size
+
+    async def _timed(self, request: Request, route: Route, door: Door, settings: DoorSettings) -> Response:
+        try:
+            async with asyncio.timeout(settings.request_seconds) as deadline:
+                return await route.endpoint(request, door)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            told = f"No answer was ready within {settings.request_seconds:g} s. Send the request again."
+            raise Refusal(503, told, retry_after=1, reason="deadline") from None
 
 
-async def _answer(request: Request, door: Door, roles: tuple[str, ...] | None, endpoint: Endpoint) -> Response:
-    try:
-        if roles is not None:
-            _admit(request, door, roles)
-        return await endpoint(request, door)
-    except Exception as problem:
-        return _excuse(problem)
+def _expected_size(request: Request) -> int:
+    """What a body may take of the memory: what it announces, or the limit where it announces nothing."""
+    announced = request.headers.get("content-length", "")
+    is_plain = announced.isdecimal() and "content-encoding" not in request.headers
+    return min(int(announced[:12]), MAX_BODY_BYTES) if is_plain else MAX_BODY_BYTES
+
+
+def _caller(request: Request, door: Door, route: Route, settings: DoorSettings) -> str:
+    """The one whose requests are counted: a key that may call this route, or everybody without one."""
+    is_open = door.keyring.is_open or (route.opened_by is not None and getattr(settings, route.opened_by))
+    key = presented_key(request.headers.get("authorization", ""))
+    role = door.keyring.role_of(key) if key else None
+    if key is not None and role is not None and role in (*(route.roles or ()), "admin"):
+        return key
+    if is_open:
+        return ""
+    if role is None:
+        raise Refusal(401, _NOBODY, reason="key")
+    expected = " or ".join(route.roles or ())
+    raise Refusal(403, f"Found a key with the role {role}. Expected {expected} or admin.", reason="key")
 
 
 def _excuse(problem: Exception) -> Response:
     """The status and the sentence for whatever went wrong; a traceback goes to the log alone."""
-    status, sentence = 500, "The service failed on this request; its log says why."
+    status, sentence, headers = 500, "The service failed on this request; its log says why.", {}
     if isinstance(problem, Refusal):
-        status, sentence = problem.status, str(problem)
+        status, sentence, headers = problem.status, str(problem), problem.headers
+        metrics.observe_refusal(problem.reason)
     elif isinstance(problem, InputError):
         status, sentence = 400, str(problem)
     elif isinstance(problem, NotReadyError):
@@ -92,21 +191,13 @@ def _excuse(problem: Exception) -> Response:
         status, sentence = 503, "The journal cannot be written now; nothing was stored. Send it again."
     if status == 500 or isinstance(problem, sqlite3.Error):
         _LOG.error("a request failed", exc_info=problem)
-    return json_response({"error": sentence}, status)
-
-
-def _admit(request: Request, door: Door, roles: tuple[str, ...]) -> None:
-    if door.keyring.is_open:
-        return
-    key = presented_key(request.headers.get("authorization", ""))
-    role = door.keyring.role_of(key) if key else None
-    if role is None:
-        raise Refusal(401, "Found no working key. Expected `Authorization: Bearer KEY` from `nextbest keys create`.")
-    if role not in (*roles, "admin"):
-        raise Refusal(403, f"Found a key with the role {role}. Expected {' or '.join(roles)} or admin.")
+    response = json_response({"error": sentence}, status)
+    response.headers.update(headers)
+    return response
 
 
 def _log(method: str, route: str, status: int, seconds: float) -> None:
     """One line without ids: a route's template, not its path."""
-    fields = {"method": method, "route": route, "status": status, "ms": round(1000 * seconds, 2)}
+    shown = method if len(method) <= 10 else "OTHER"
+    fields = {"method": shown, "route": route, "status": status, "ms": round(1000 * seconds, 2)}
     _ACCESS.info("answered", extra={"fields": fields})

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
+import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
 
 import orjson
 
-__all__ = ["log_as_json"]
+__all__ = ["REQUEST_ID", "log_as_json"]
+
+# The request that is being answered; "" outside of one.
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class _JsonLines(logging.Formatter):
@@ -17,10 +25,22 @@ class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "level": record.levelname.lower(), "from": record.name, "said": record.getMessage()}
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
         line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
+            line["trace"] = _private_trace(record.exc_info) if request_id else self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+def _private_trace(found: Any) -> str:
+    """Where a request failed and of what kind, without what the exception says: that may quote the person's data."""
+    kind: type[BaseException] | None
+    trace: TracebackType | None
+    kind, error, trace = found
+    said = f": {error}" if isinstance(error, sqlite3.Error) else ""  # names tables and columns, never values
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+    return "\n".join([*frames, f"{kind.__name__ if kind else 'nothing'}{said}"])
 
 
 def log_as_json() -> None:

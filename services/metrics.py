@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-__all__ = ["observe_request", "observe_tier", "render"]
+__all__ = ["observe_refusal", "observe_request", "observe_tier", "render"]
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _OWN = CollectorRegistry()
@@ -23,11 +23,34 @@ _OWN = CollectorRegistry()
 _requests = Counter("nextbest_requests", "Requests answered", ["route", "status"], registry=_OWN)
 _seconds = Histogram("nextbest_request_seconds", "Time to answer", ["route"], registry=_OWN, buckets=_SECONDS)
 _tiers = Counter("nextbest_recommendations", "Slates served", ["tier", "degraded"], registry=_OWN)
+_refusals = Counter("nextbest_refusals", "Requests refused before they were answered", ["reason"], registry=_OWN)
+
+_fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=_OWN)
+_refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=_OWN)
+_shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=_OWN)
+
+
+def observe_fallback(variant: str) -> None:
+    _fallbacks.labels(variant).inc()
+
+
+def observe_refusal(variant: str) -> None:
+    _refusals.labels(variant).inc()
+
+
+def observe_shadow(outcome: str) -> None:
+    _shadows.labels(outcome).inc()
 
 
 def observe_request(route: str, status: int, seconds: float) -> None:
     _requests.labels(route, str(status)).inc()
     _seconds.labels(route).observe(seconds)
+
+
+def observe_refusal(reason: str) -> None:
+    """Count what was refused for a reason worth watching ("" is none: a wrong address, a bad body)."""
+    if reason:
+        _refusals.labels(reason).inc()
 
 
 def observe_tier(tier: str, is_degraded: bool) -> None:

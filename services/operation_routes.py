@@ -1,4 +1,4 @@
-"""What the people who run the service ask of it."""
+"""What the people who run the service, and their machines, ask of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from starlette.responses import Response
 from services import metrics
 from services.door import Door
 
-__all__ = ["prometheus"]
+__all__ = ["alive", "prometheus", "ready"]
 
 
 async def prometheus(request: Request, door: Door) -> Response:
     text = metrics.render(door.reader.counts(), door.champion.version)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def alive(request: Request, door: Door) -> Response:
+    """A probe: this worker answers."""
+    return Response("\n", media_type="text/plain")
+
+
+async def ready(request: Request, door: Door) -> Response:
+    """A probe: 200 once a champion is loaded, 503 until then; nothing more is said to whoever asks."""
+    return Response("\n", 200 if door.is_ready else 503, media_type="text/plain")

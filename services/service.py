@@ -1,19 +1,22 @@
-"""The BentoML service: one class, several workers, no runners, with the bare-JSON application mounted on it.
+"""The BentoML service: one class, several workers, no runners, with our application in front of it.
 
-BentoML brings the processes, the server and the probes. Its own access log and metrics are off: they
+BentoML brings the processes, the server and the life cycle. Its own access log and metrics are off: they
 name raw paths, which hold ids and can be made up without end.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import bentoml
+from _bentoml_sdk import Service  # type: ignore[import-untyped]
 
 from recommender.workspace import Workspace
-from services.app import build_app
+from services.app import Application
 from services.bento_process import SUPERVISOR_VARIABLE, WORKERS_VARIABLE
 from services.door import Door
+from services.front import Front
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
@@ -31,11 +34,17 @@ class _Opened:
         return cls.door
 
 
-@bentoml.asgi_app(build_app(_Opened.get), path="/")
+class _Fronted(Service[Any]):  # type: ignore[misc]
+    """A service whose requests are answered by our own application alone."""
+
+    def to_asgi(self, is_main: bool = True) -> Front:
+        return Front(super().to_asgi(is_main), Application(_Opened.get))
+
+
 @bentoml.service(
     name="nextbest",
+    service_class=_Fronted,
     workers=int(os.environ.get(WORKERS_VARIABLE, "2")),
-    traffic={"timeout": 30},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )
@@ -46,9 +55,6 @@ class Nextbest:
         log_as_json()
         end_with_parent(int(os.environ[SUPERVISOR_VARIABLE]))
         _Opened.door = self._door = Door(Workspace.from_environment())
-
-    def __is_ready__(self) -> bool:
-        return self._door.is_ready
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
