@@ -180,7 +180,7 @@ def _excuse(problem: Exception) -> Response:
     status, sentence, headers = 500, "The service failed on this request; its log says why.", {}
     if isinstance(problem, Refusal):
         status, sentence, headers = problem.status, str(problem), problem.headers
-        metrics.observe_refusal(problem.reason)
+        metrics.observe_rejection(problem.reason)
     elif isinstance(problem, InputError):
         status, sentence = 400, str(problem)
     elif isinstance(problem, NotReadyError):

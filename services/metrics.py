@@ -7,27 +7,74 @@ BentoML's own middleware, which takes the raw path, would let any caller create 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
+from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-__all__ = ["observe_refusal", "observe_request", "observe_tier", "render"]
+__all__ = [
+    "STAGES",
+    "observe_fallback",
+    "observe_features",
+    "observe_refusal",
+    "observe_rejection",
+    "observe_request",
+    "observe_shadow",
+    "observe_state",
+    "observe_tier",
+    "render",
+    "stage",
+]
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# In the order in which a recommendation passes them; messages know parse and record alone.
+STAGES = ("parse", "state", "live", "decide", "record")
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _OWN = CollectorRegistry()
 
 _requests = Counter("nextbest_requests", "Requests answered", ["route", "status"], registry=_OWN)
 _seconds = Histogram("nextbest_request_seconds", "Time to answer", ["route"], registry=_OWN, buckets=_SECONDS)
+_rejections = Counter("nextbest_rejections", "Requests refused before they were read", ["reason"], registry=_OWN)
+_stages = Histogram("nextbest_stage_seconds", "Time in a stage", ["stage"], registry=_OWN, buckets=_SECONDS)
 _tiers = Counter("nextbest_recommendations", "Slates served", ["tier", "degraded"], registry=_OWN)
-_refusals = Counter("nextbest_refusals", "Requests refused before they were answered", ["reason"], registry=_OWN)
-
+_states = Counter("nextbest_states", "Where a person's state came from", ["source"], registry=_OWN)
+_features = Counter("nextbest_feature_values", "Feature values of served slates", ["kind"], registry=_OWN)
 _fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=_OWN)
 _refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=_OWN)
 _shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=_OWN)
+_BY_STAGE = {name: _stages.labels(name) for name in STAGES}
+
+
+def observe_request(route: str, status: int, seconds: float) -> None:
+    _requests.labels(route, str(status)).inc()
+    _seconds.labels(route).observe(seconds)
+
+
+def observe_rejection(reason: str) -> None:
+    """Count what was refused for a reason worth watching ("" is none: a wrong address, a bad body)."""
+    if reason:
+        _rejections.labels(reason).inc()
+
+
+def observe_tier(tier: str, is_degraded: bool) -> None:
+    _tiers.labels(tier, str(is_degraded).lower()).inc()
+
+
+def observe_state(source: str) -> None:
+    """Count where a state came from: one of few words, such as stored, unknown, unavailable."""
+    _states.labels(source).inc()
+
+
+def observe_features(values: npt.NDArray[np.float32]) -> None:
+    """Count the values that a slate was scored by, and those of them that are missing (NaN)."""
+    _features.labels("all").inc(values.size)
+    _features.labels("nan").inc(int(np.count_nonzero(np.isnan(values))))
 
 
 def observe_fallback(variant: str) -> None:
@@ -42,19 +89,21 @@ def observe_shadow(outcome: str) -> None:
     _shadows.labels(outcome).inc()
 
 
-def observe_request(route: str, status: int, seconds: float) -> None:
-    _requests.labels(route, str(status)).inc()
-    _seconds.labels(route).observe(seconds)
+class stage:  # noqa: N801 (read as a verb: `with stage("state"):`)
+    """Time what stands in the `with` block, as one of STAGES. 1 µs; a generator would take three times that."""
 
+    __slots__ = ("_began", "_histogram")
 
-def observe_refusal(reason: str) -> None:
-    """Count what was refused for a reason worth watching ("" is none: a wrong address, a bad body)."""
-    if reason:
-        _refusals.labels(reason).inc()
+    def __init__(self, name: str) -> None:
+        self._histogram = _BY_STAGE[name]
 
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
 
-def observe_tier(tier: str, is_degraded: bool) -> None:
-    _tiers.labels(tier, str(is_degraded).lower()).inc()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._histogram.observe(time.perf_counter() - self._began)
 
 
 def render(journal_rows: Mapping[str, int], champion_version: str) -> bytes:
