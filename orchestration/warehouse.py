@@ -68,7 +68,11 @@ def _cut_time(workspace: Workspace, until: str) -> str:
     if not until:
         return ""
     moments = [datetime.fromisoformat(until)]
-    for path, column in ((workspace.journal_events, "recorded_at"), (workspace.journal_decisions, "decided_at")):
+    for path, column in (
+        (workspace.journal_events, "recorded_at"),
+        (workspace.journal_items, "recorded_at"),
+        (workspace.journal_decisions, "decided_at"),
+    ):
         latest = _latest(path, column)
         if latest is not None:
             moments.append(latest + timedelta(milliseconds=1))

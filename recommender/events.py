@@ -183,5 +183,6 @@ CATALOGUE_SCHEMA = pa.schema(
         ("attributes", pa.string()),  # JSON object, folded into what the source says; a null takes an attribute away
         ("recorded_at", _TIME),
         ("listed_at", _TIME),  # when the item was first spoken of
+        ("seq", pa.int64()),  # the journal's number of the change
     ]
 )

@@ -46,6 +46,11 @@ class Workspace:
         return self.landing / "journal" / "dead_letters.parquet"
 
     @property
+    def journal_items(self) -> Path:
+        """What the service was told of the catalogue, change by change."""
+        return self.landing / "journal" / "items.parquet"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file: a rebuildable cache that only dbt opens."""
         return self.root / "warehouse" / "nextbest.duckdb"
@@ -111,6 +116,11 @@ class Workspace:
     def releases(self) -> Path:
         """One JSON line for each promotion, canary, rollback and refusal, oldest first."""
         return self.models / "releases.jsonl"
+
+    @property
+    def workers(self) -> Path:
+        """How the bundles of each worker do, one small file a worker, noted by itself."""
+        return self.models / "workers"
 
     # decision
     @property

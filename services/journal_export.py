@@ -15,13 +15,24 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from recommender.errors import InputError
-from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
+from recommender.events import CATALOGUE_SCHEMA, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
 from recommender.workspace import Workspace
+from services.catalogue_log import EXPORTED_CHANGES, changes_table
 
 __all__ = ["export_journal", "export_table"]
 
-_BATCH = {"events": 50_000, "decisions": 2_000, "dead_letters": 5_000}  # rows held in memory; a decision is about 10 kB
-_SCHEMAS = {"events": EVENT_SCHEMA, "decisions": DECISION_SCHEMA, "dead_letters": DEAD_LETTER_SCHEMA}
+_BATCH = {
+    "events": 50_000,
+    "decisions": 2_000,
+    "dead_letters": 5_000,
+    "items": 20_000,
+}  # rows held in memory; a decision is about 10 kB
+_SCHEMAS = {
+    "events": EVENT_SCHEMA,
+    "decisions": DECISION_SCHEMA,
+    "dead_letters": DEAD_LETTER_SCHEMA,
+    "items": CATALOGUE_SCHEMA,
+}
 
 # Columns in the order of the schema. What an anonymous id did belongs to whoever it was identified as since.
 _EVENTS = """
@@ -37,7 +48,8 @@ from decisions left join identities on identities.anonymous_user_id = decisions.
 order by seq
 """
 _DEAD_LETTERS = "select 'journal', 'events', reason, cast(raw as text) from dead_letters order by seq"
-_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": _DEAD_LETTERS}
+_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": _DEAD_LETTERS, "items": EXPORTED_CHANGES}
+_STORED_AS = {"items": "catalogue"}  # where a table of the journal has another name
 
 # JSON holds times as integers of milliseconds; the feature bytes travel beside it.
 _DECISION_JSON = pa.schema(
@@ -50,15 +62,17 @@ _DECISION_JSON = pa.schema(
 
 
 def export_journal(workspace: Workspace) -> dict[str, int]:
-    """Write landing/journal/{events,decisions,dead_letters}.parquet from one snapshot; rows written by table.
+    """Write landing/journal/{events,decisions,dead_letters,items}.parquet from one snapshot; rows written
+    by table.
 
-    All three are always written, empty ones too; the same journal gives the same bytes. Memory is
+    All are always written, empty ones too; the same journal gives the same bytes. Memory is
     bounded by a batch. Each file is written aside, synced and renamed.
     """
     targets = {
         "events": workspace.journal_events,
         "decisions": workspace.journal_decisions,
         "dead_letters": workspace.journal_dead_letters,
+        "items": workspace.journal_items,
     }
     with closing(_open(workspace.journal)) as connection:
         connection.execute("begin")  # one snapshot: no event without the decision it names
@@ -68,7 +82,7 @@ def export_journal(workspace: Workspace) -> dict[str, int]:
 def export_table(workspace: Workspace, name: str, path: Path) -> int:
     """Write one table, "events" or "decisions", to a Parquet file of the caller's choice; rows written."""
     if name not in _QUERIES:
-        raise InputError(f"a table called {name!r}.", "one of events, decisions, dead_letters.", "name one of them.")
+        raise InputError(f"a table called {name!r}.", f"one of {', '.join(_QUERIES)}.", "name one of them.")
     with closing(_open(workspace.journal)) as connection:
         return _write(connection, name, path.absolute())
 
@@ -96,11 +110,14 @@ def _write(connection: sqlite3.Connection, name: str, path: Path) -> int:
 
 
 def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
-    if not connection.execute("select 1 from sqlite_master where name = ?", (name,)).fetchone():
+    if not connection.execute("select 1 from sqlite_master where name = ?", (_STORED_AS.get(name, name),)).fetchone():
         return
     cursor = connection.execute(_QUERIES[name])
     while rows := cursor.fetchmany(_BATCH[name]):
-        yield _decision_table(rows) if name == "decisions" else _table(rows, _SCHEMAS[name])
+        if name == "decisions":
+            yield _decision_table(rows)
+        else:
+            yield changes_table(rows) if name == "items" else _table(rows, _SCHEMAS[name])
 
 
 def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

@@ -72,6 +72,15 @@
     end
 {%- endmacro %}
 
+{# A JSON object with another folded into it: a value that is null there goes. Null where neither says anything. #}
+{% macro json_folded(earlier, later) -%}{{- adapter.dispatch('json_folded', 'nextbest')(earlier, later) -}}{%- endmacro %}
+{% macro duckdb__json_folded(earlier, later) -%}
+    case
+        when {{ later }} is null then {{ earlier }}
+        else cast(json_merge_patch(coalesce({{ earlier }}, '{}'), {{ later }}) as varchar)
+    end
+{%- endmacro %}
+
 {# A text that is a plain decimal number, as one; else null. #}
 {% macro plain_number(expression) -%}{{- adapter.dispatch('plain_number', 'nextbest')(expression) -}}{%- endmacro %}
 {% macro duckdb__plain_number(expression) -%}

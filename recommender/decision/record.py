@@ -45,6 +45,7 @@ class Decision:
     feature_version: str
     tier: str
     is_degraded: bool
+    catalogue_seq: int = 0
 
     def to_row(self) -> dict[str, Any]:
         """The columns of DECISION_SCHEMA in order; times as milliseconds, lists as lists, features as bytes."""
@@ -76,6 +77,9 @@ class Decision:
             "feature_version": self.feature_version,
             "tier": self.tier,
             "is_degraded": self.is_degraded,
+            "catalogue_seq": self.catalogue_seq,
+            "parent_decision_id": None,
+            "first_position": 1,
         }
 
     def answer(self) -> dict[str, Any]:

@@ -14,12 +14,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA, EVENT_STRENGTHS, RATINGS
+from recommender.events import (
+    CATALOGUE_SCHEMA,
+    DEAD_LETTER_SCHEMA,
+    DECISION_SCHEMA,
+    EVENT_SCHEMA,
+    EVENT_STRENGTHS,
+    RATINGS,
+)
 from recommender.states import HISTORY_LENGTH, PURCHASE_DAYS_LENGTH, RECENT_LENGTH
 from recommender.workspace import Workspace
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
-JOURNAL_SCHEMAS = {"events": EVENT_SCHEMA, "decisions": DECISION_SCHEMA, "dead_letters": DEAD_LETTER_SCHEMA}
+JOURNAL_SCHEMAS = {
+    "events": EVENT_SCHEMA,
+    "decisions": DECISION_SCHEMA,
+    "dead_letters": DEAD_LETTER_SCHEMA,
+    "items": CATALOGUE_SCHEMA,
+}
 
 
 @dataclass

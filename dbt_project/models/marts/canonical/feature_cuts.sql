@@ -13,15 +13,21 @@ decided as (
     from {{ ref('decisions') }}
 ),
 
+told as (
+    select max(recorded_at) as last_at
+    from {{ ref('stg_journal_items') }}
+),
+
 serving as (
     -- A decision nobody answered yet is the newest thing there is, and belongs to the next training set.
     select
         coalesce(
             {{ utc_timestamp_literal(var('as_of')) }},
-            cast(greatest(recorded.last_at, decided.last_at) + interval 1 millisecond as timestamp_ms)
+            cast(greatest(recorded.last_at, decided.last_at, told.last_at) + interval 1 millisecond as timestamp_ms)
         ) as cut_at
     from recorded
     cross join decided
+    cross join told
 ),
 
 -- A short history is learned from in shorter steps: to train, to rehearse and to judge takes four. Whole hours.

@@ -1,8 +1,32 @@
 {{ config(order_by=['item_id']) }}
 
--- The catalogue, and every item that events name without it: those are listed from their first event on.
-with listed as (
+-- The catalogue: the source's rows, over them what the decision service was told since, column by column, and every
+-- item that events name without either: those are listed from their first event on.
+with told as (
+    select * from {{ ref('stg_journal_items') }}
+),
+
+sourced as (
     select * from {{ ref('source_items') }}
+),
+
+listed as (
+    select
+        coalesce(sourced.item_id, told.item_id) as item_id,
+        case when told.says_title then told.title else sourced.title end as title,
+        case when told.says_description then told.description else sourced.description end as description,
+        case when told.says_category then told.category else sourced.category end as category,
+        case when told.says_brand then told.brand else sourced.brand end as brand,
+        case when told.says_tags then told.tags else sourced.tags end as tags,
+        coalesce(told.price_micros, sourced.price_micros) as price_micros,
+        coalesce(told.is_available, sourced.is_available) as is_available,
+        -- An item that the source does not have was listed when the service first heard of it.
+        coalesce(
+            told.created_at, case when sourced.item_id is null then told.listed_at else sourced.created_at end
+        ) as created_at,
+        {{ json_folded('sourced.attributes', 'told.attributes') }} as attributes
+    from sourced
+    full outer join told on sourced.item_id = told.item_id
 ),
 
 seen as (
