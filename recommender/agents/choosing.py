@@ -84,7 +84,7 @@ def choose(
     draws: Draws,
     remaining: Mapping[str, int],
 ) -> Choices:
-    """Decide for everybody. `arms` int64 (n): places in `Shares.named`; `remaining`: action → how many may still get it.
+    """Decide for everybody. `arms` int64 (n): places in `Shares.named`; `remaining`: action → how many may get it.
 
     Who draws an action when it has run out draws again without it: people are taken in the order of `draws.turn`, and
     each one's probabilities are those of the moment of the turn.
@@ -174,7 +174,7 @@ def _offered(agent: Agent, wanted: Floats, sendable: Mask, arms: Ints) -> Floats
     kept = np.where(kept.any(axis=1, keepdims=True), kept, sendable.astype(np.float64))
     own = arms == AGENT
     total = kept.sum(axis=1, keepdims=True)
-    shares = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+    shares: Floats = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
     shares[own] = _within(shares[own], _budget(agent, len(agent.actions)))
     return shares
 
@@ -185,7 +185,7 @@ def _draw_windows(
     open_windows = verdict.allowed[rows, action]
     kept = np.where(open_windows, preferences.windows[rows], 0.0)
     kept = np.where(kept.any(axis=1, keepdims=True), kept, open_windows.astype(np.float64))
-    shares = kept / kept.sum(axis=1, keepdims=True)
+    shares: Floats = kept / kept.sum(axis=1, keepdims=True)
     own = arms[rows] == AGENT
     shares[own] = _within(shares[own], _budget(agent, open_windows.shape[1]))
     window = _drawn(shares, draw[rows])
@@ -206,7 +206,7 @@ def _within(shares: Floats, budget: float) -> Floats:
     others = float((plan - shares).clip(0).sum(axis=1).mean()) if len(shares) else 0.0
     if others <= budget:
         return shares
-    return plan + (shares - plan) * (budget / others)
+    return np.asarray(plan + (shares - plan) * (budget / others))
 
 
 def _drawn(shares: Floats, draw: Floats) -> Ints:
