@@ -91,16 +91,9 @@ def _add_servers(verbs: Verbs) -> None:
 
 
 def _add_keys(verbs: Verbs) -> None:
-    keys = verbs.add_parser("keys", help="keys of the service").add_subparsers(required=True, metavar="VERB")
-    create = keys.add_parser("create", help="print a new key, once")
-    create.add_argument("--role", required=True, choices=("write", "read", "admin"))
-    create.set_defaults(action=_keys_create)
-    listing = keys.add_parser("list", help="prefix, role and date of each key")
-    listing.add_argument("--json", action="store_true")
-    listing.set_defaults(action=_keys_list)
-    revoke = keys.add_parser("revoke", help="withdraw a key by its prefix")
-    revoke.add_argument("prefix")
-    revoke.set_defaults(action=_keys_revoke)
+    from orchestration.cli_keys import add_keys
+
+    add_keys(verbs, _show)
 
 
 def _add_placements(verbs: Verbs) -> None:
@@ -218,26 +211,6 @@ def _dev(workspace: Workspace, options: argparse.Namespace) -> int:
 
     _end_as_by_ctrl_c()
     return serve_ui(workspace, options.host, options.port)
-
-
-def _keys_create(workspace: Workspace, options: argparse.Namespace) -> None:
-    from services.keys import create_key
-
-    print(create_key(workspace, options.role))
-    print("Keep it: it is stored hashed and cannot be shown again.", file=sys.stderr)
-
-
-def _keys_list(workspace: Workspace, options: argparse.Namespace) -> None:
-    from services.keys import list_keys
-
-    _show({"keys": list_keys(workspace)}, options.json)
-
-
-def _keys_revoke(workspace: Workspace, options: argparse.Namespace) -> None:
-    from services.keys import revoke_key
-
-    revoke_key(workspace, options.prefix)
-    print(f"revoked {options.prefix}", file=sys.stderr)
 
 
 def _placements_check(workspace: Workspace, options: argparse.Namespace) -> int:
