@@ -7,7 +7,7 @@ decision saw can be had again. Nothing is applied to a bundle here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -96,7 +96,7 @@ def _said(stored: tuple[Any, ...]) -> Said:
     return said | ({} if stored[9] is None else {"attributes": orjson.loads(stored[9])})
 
 
-def _stored(item_id: str, said: Said, recorded_ms: int, listed_ms: int) -> tuple[Any, ...]:
+def _stored(item_id: str, said: Mapping[str, Any], recorded_ms: int, listed_ms: int) -> tuple[Any, ...]:
     attributes = said.get("attributes")
     text = None if attributes is None else orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS).decode()
     return (item_id, *(said.get(name) for name in _SAID), text, recorded_ms, listed_ms)
