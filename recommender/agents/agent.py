@@ -84,6 +84,8 @@ class Timing:
     fallback_zone: str = "UTC"
 
     def __post_init__(self) -> None:
+        if not self.windows:
+            raise InputError("no window to send in.", "one at least.", "Name the whole day if any hour will do.")
         for window in self.windows:
             told = f"a window from {_clock(window.start)} to {_clock(window.end)}"
             if not 0 <= window.start < window.end <= DAY_MINUTES:

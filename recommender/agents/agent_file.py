@@ -32,6 +32,7 @@ POLICIES = ("uniform", "fixed", "epsilon_greedy", "softmax", "lints", "thompson"
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_ACTIONS = 100
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+ANY_TIME = Timing((Window(0, 24 * 60),), quiet=None)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 _TOP = (
     "actions", "audience", "eligibility", "exploration", "frequency", "goal", "name", "policy", "salt", "shares",
@@ -73,7 +74,7 @@ def parse_agent(raw: bytes, file: str) -> Agent:
         goal=_goal(document, top.given["goal"]),
         actions=actions,
         audience=_text(document, "audience", top.given.get("audience", Agent.audience)),
-        timing=top.read("timing", Timing(), lambda at, value: _timing(document, at, value)) or Timing((), None),
+        timing=top.read("timing", Timing(), lambda at, value: _timing(document, at, value)) or ANY_TIME,
         frequency=top.read("frequency", Frequency(), lambda at, value: _frequency(document, at, value, actions))
         or Frequency(()),
         eligibility=top.read("eligibility", Eligibility(), lambda at, value: _eligibility(document, at, value))
@@ -156,11 +157,9 @@ def _timing(document: Document, path: str, value: object) -> Timing:
             f"{path}.fallback_zone", f"{zone!r:.80}", "an IANA zone such as Europe/Berlin", "Correct it."
         ) from None
     windows = part.rules("windows", default.windows, lambda at, body: _window(document, at, body))
-    if not windows:
-        raise document.error(f"{path}.windows", "no window", "one at least", 'Add one: `- {at: "09:00-12:00"}`.')
-    for place, window in enumerate(windows):
+    for place in range(max(len(windows), 1)):
         try:
-            Timing((window,), quiet, zone)
+            Timing(windows[place : place + 1], quiet, zone)
         except InputError as problem:
             at = f"{path}.windows[{place}]"
             raise document.error(at, problem.found.rstrip("."), problem.expected.rstrip("."), problem.remedy) from None

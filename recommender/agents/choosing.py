@@ -200,10 +200,11 @@ def _budget(agent: Agent, options: int) -> float:
 
 def _within(shares: Floats, budget: float) -> Floats:
     """The same shares drawn towards each row's best so far that on average at most `budget` is given to others."""
-    best = shares.argmax(axis=1)
+    if not shares.size:
+        return shares
     plan = np.zeros_like(shares)
-    plan[np.arange(len(shares)), best] = shares.any(axis=1)
-    others = float((plan - shares).clip(0).sum(axis=1).mean()) if len(shares) else 0.0
+    plan[np.arange(len(shares)), shares.argmax(axis=1)] = shares.any(axis=1)
+    others = float((plan - shares).clip(0).sum(axis=1).mean())
     if others <= budget:
         return shares
     return np.asarray(plan + (shares - plan) * (budget / others))
