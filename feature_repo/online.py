@@ -1,7 +1,12 @@
-"""Writing the users' states at the serving cut into the online store. Reading it is the service's part."""
+"""Writing the users' states at the serving cut into the online store. Reading it is the service's part.
+
+The ledger, a file beside the registry, says what the store holds: its address, its cut and its users.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_repo.store import VIEWS, Progress, apply, mart_cuts, open_store
+from feature_repo.store import VIEWS, Progress, apply, mart_cuts, online_store, open_store
 from recommender.errors import IntegrityError, NotReadyError
 from recommender.states import USER_STATE_SCHEMA, UserStates, empty_state
 from recommender.workspace import Workspace, write_bytes_atomically
@@ -18,7 +23,7 @@ from recommender.workspace import Workspace, write_bytes_atomically
 __all__ = ["materialise_users"]
 
 BATCH_USERS = 1_000  # one SQLite transaction each
-_CUT_KEY = b"as_of_ms"
+_CUT_KEY, _STORE_KEY = b"as_of_ms", b"online_store"
 
 _VIEW, _ = VIEWS["user"]
 
@@ -30,9 +35,10 @@ def materialise_users(
 
     Users that the store held and the mart no longer has get the empty state with `as_of_ms` null, which reads
     like a user nobody has seen: SQLite would keep their old rows for ever. A cut older than the one in the
-    store is refused unless `rewind`, because the SQLite store lets an older write overwrite a newer one.
+    store is refused unless `rewind`, because the stores let an older write overwrite a newer one.
 
-    Raises NotReadyError when the mart has no snapshot at the cut, IntegrityError for an older cut.
+    Raises NotReadyError when the mart has no snapshot at the cut or a Redis does not answer, IntegrityError for an
+    older cut.
     """
     held_cut, held_users = _ledger(workspace)
     if as_of_ms < held_cut and not rewind:
@@ -47,8 +53,9 @@ def materialise_users(
     # First the union: after a crash half way the next run still knows everyone who may be in the store.
     _write_ledger(workspace, max(as_of_ms, held_cut), pa.concat_arrays([states["user_id"].combine_chunks(), gone]))
     store = open_store(workspace)
-    _write(store, states, progress)
-    _write(store, _emptied(gone, as_of_ms), None)
+    with _answering(workspace):
+        _write(store, states, progress)
+        _write(store, _emptied(gone, as_of_ms), None)
     _write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
     return {"users_written": states.num_rows, "users_emptied": len(gone)}
 
@@ -80,18 +87,40 @@ def _write(store: Any, states: pa.Table, progress: Progress | None) -> None:
             progress(start + batch.num_rows, states.num_rows)
 
 
+@contextmanager
+def _answering(workspace: Workspace) -> Iterator[None]:
+    """Tell a Redis that is not there, full or closed to us in a sentence; its own errors never name the password."""
+    if (store := online_store(workspace)).kind == "sqlite":
+        yield
+        return
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as problem:
+        raise NotReadyError(
+            f"the online store {store.words} does not take states ({type(problem).__name__}: {problem}).",
+            "a Redis that answers there and accepts writes.",
+            "start it, or correct online_store in nextbest.yml; then run the step again.",
+        ) from problem
+
+
 def _ledger(workspace: Workspace) -> tuple[int, pa.StringArray]:
     """The cut that the store serves and the users it holds; cut 0 and nobody before the first time."""
-    path = _ledger_path(workspace)
-    if not path.exists() or not workspace.online_store.exists():
-        return 0, pa.array([], pa.string())
+    path, store = _ledger_path(workspace), online_store(workspace)
+    nothing = 0, pa.array([], pa.string())
+    if not path.exists() or (store.kind == "sqlite" and not workspace.online_store.exists()):
+        return nothing
     table = pq.read_table(path)
+    if table.schema.metadata.get(_STORE_KEY, b"sqlite") != store.words.encode():
+        return nothing  # the operator chose another store since
     return int(table.schema.metadata[_CUT_KEY]), table["user_id"].combine_chunks()
 
 
 def _write_ledger(workspace: Workspace, as_of_ms: int, user_ids: pa.StringArray) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"user_id": user_ids}).replace_schema_metadata({_CUT_KEY: str(as_of_ms)}), sink)
+    told = {_CUT_KEY: str(as_of_ms), _STORE_KEY: online_store(workspace).words}
+    pq.write_table(pa.table({"user_id": user_ids}).replace_schema_metadata(told), sink)
     write_bytes_atomically(_ledger_path(workspace), sink.getvalue().to_pybytes())
 
 

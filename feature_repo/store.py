@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,11 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recommender.configuration import read_configuration
 from recommender.errors import NotReadyError
+from recommender.online_store import OnlineStore, feature_environment
 from recommender.states import ITEM_STATE_SCHEMA, USER_STATE_SCHEMA
 from recommender.workspace import Workspace
 
-__all__ = ["FEATURE_STORE_YAML", "VIEWS", "Kind", "Progress", "apply", "mart_cuts", "milliseconds", "open_store"]
+__all__ = [
+    "FEATURE_STORE_YAML",
+    "VIEWS",
+    "Kind",
+    "Progress",
+    "apply",
+    "mart_cuts",
+    "milliseconds",
+    "online_store",
+    "open_store",
+]
 
 FEATURE_STORE_YAML = Path(__file__).with_name("feature_store.yaml")
 
@@ -34,12 +45,20 @@ VIEWS: dict[Kind, tuple[str, pa.Schema]] = {
 
 
 def open_store(workspace: Workspace) -> Any:
-    """A `feast.FeatureStore` on the workspace's registry and stores (the import takes about 5 s)."""
+    """A `feast.FeatureStore` on the workspace's registry and stores (the import takes about 5 s).
+
+    A Redis that is frozen is given up after half a minute: its client would wait for ever.
+    """
     from feast import FeatureStore
 
     workspace.feature_registry.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update(workspace.feature_environment)
-    return FeatureStore(repo_path=str(workspace.root), fs_yaml_file=FEATURE_STORE_YAML)
+    with feature_environment(workspace, online_store(workspace), socket_timeout=30, socket_connect_timeout=5):
+        return FeatureStore(repo_path=str(workspace.root), fs_yaml_file=FEATURE_STORE_YAML)
+
+
+def online_store(workspace: Workspace) -> OnlineStore:
+    """Where the operator wants users' states to be served from."""
+    return read_configuration(workspace.configuration).online_store
 
 
 def apply(workspace: Workspace) -> dict[str, int]:
@@ -47,10 +66,11 @@ def apply(workspace: Workspace) -> dict[str, int]:
     from feature_repo.feature_definitions import define
 
     store = open_store(workspace)
-    # Write-ahead logging is a lasting property of the file: without it a materialisation makes the
-    # service's reads wait for its commits.
-    with closing(sqlite3.connect(workspace.online_store)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+    if online_store(workspace).kind == "sqlite":
+        # Write-ahead logging is a lasting property of the file: without it a materialisation makes the
+        # service's reads wait for its commits.
+        with closing(sqlite3.connect(workspace.online_store)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     definitions = define(workspace.marts)
     store.apply(definitions.objects())
     return {

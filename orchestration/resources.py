@@ -48,15 +48,13 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
         return replace(stored, until=self.until or stored.until)
 
     def environment(self) -> dict[str, str]:
-        """What dbt and Feast read from the environment: absolute paths of this workspace."""
+        """What dbt reads from the environment: absolute paths of this workspace."""
         space = self.workspace
         return {
             HOME_VARIABLE: str(space.root),
             "NEXTBEST_WAREHOUSE": str(space.warehouse),
             "NEXTBEST_MARTS": str(space.marts),
             "NEXTBEST_JOURNAL": str(space.journal_events.parent),
-            "NEXTBEST_FEATURE_REGISTRY": str(space.feature_registry),
-            "NEXTBEST_ONLINE_STORE": str(space.online_store),
             "DBT_TARGET_PATH": str(space.dbt_target),
             "DBT_LOG_PATH": str(space.dbt_target),
         }

@@ -1,4 +1,4 @@
-"""The operator's file, `nextbest.yml`: placements, objectives, releases: read and checked. Nothing acts on them here.
+"""The operator's file, `nextbest.yml`: read and checked. Nothing acts on its settings here.
 
 An absent file means the placements and objectives that are shipped. What is wrong is told with file, line and key.
 """
@@ -28,6 +28,7 @@ from recommender.decision.policy import SlatePolicy
 from recommender.door_settings import DoorSettings, door_settings
 from recommender.errors import ConfigurationError, InputError, RequestError
 from recommender.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
+from recommender.online_store import OnlineStore
 from recommender.release_settings import ReleaseSettings, release_settings
 from recommender.yaml_document import Document
 
@@ -46,6 +47,7 @@ class Configuration:
     objective: Objective = DEFAULT_OBJECTIVE
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
     service: DoorSettings = field(default_factory=DoorSettings)
+    online_store: OnlineStore = field(default_factory=OnlineStore)
 
     def as_json(self) -> dict[str, Any]:
         """Everything that holds, as plain values; conditions in words."""
@@ -55,6 +57,7 @@ class Configuration:
             "placements": {name: _facts(placement) for name, placement in self.placements.items()},
             "release": asdict(self.release),
             "service": asdict(self.service),
+            "online_store": self.online_store.words,
         }
 
 
@@ -73,7 +76,7 @@ def read_configuration(path: Path) -> Configuration:
 def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration:
     """Read the file's bytes; `file` is what errors call it. Raises ConfigurationError."""
     document = Document.parse(raw, file)
-    top = document.section("", document.value or {}, ("objective", "objectives", "placements", "release", "service"))
+    top = document.section("", document.value or {}, _SECTIONS)
     objectives = dict(OBJECTIVES)
     for name, body in top.mapping("objectives").items():
         objectives[name] = _objective(document, f"objectives.{name}", body, name)
@@ -88,7 +91,11 @@ def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration
         placements[name] = _placement(document, name, body, placements, tuple(objectives), objective.name)
     release = release_settings(document, top.given.get("release"))
     service = door_settings(document, top.mapping("service"))
-    return Configuration(MappingProxyType(placements), MappingProxyType(objectives), objective, release, service)
+    store = OnlineStore.read(document, "online_store", top.given.get("online_store") or "sqlite")
+    return Configuration(MappingProxyType(placements), MappingProxyType(objectives), objective, release, service, store)
+
+
+_SECTIONS = ("objective", "objectives", "online_store", "placements", "release", "service")
 
 
 def _placement(

@@ -76,14 +76,6 @@ class Workspace:
     def online_store(self) -> Path:
         return self.root / "features" / "online.db"
 
-    @property
-    def feature_environment(self) -> dict[str, str]:
-        """What `feature_repo/feature_store.yaml` substitutes: whoever opens the store sets these first."""
-        return {
-            "NEXTBEST_FEATURE_REGISTRY": str(self.feature_registry.absolute()),
-            "NEXTBEST_ONLINE_STORE": str(self.online_store.absolute()),
-        }
-
     # model
     @property
     def training(self) -> Path:

@@ -37,7 +37,7 @@ def feature_store(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(metadata=dict(apply(ring.workspace)))
 
 
-@dg.asset(group_name="features", kinds={"feast", "sqlite"}, deps=[feature_store])
+@dg.asset(group_name="features", kinds={"feast"}, deps=[feature_store])
 def online_user_states(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Each user's state at the newest cut, where the decision service reads it."""
     as_of_ms = read_as_of_ms(ring.workspace)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from feature_repo.offline import materialise_users, states_at
+from recommender.configuration import read_configuration
 from recommender.errors import IntegrityError, NotReadyError
+from recommender.online_store import feature_environment
 from recommender.states import USER_STATE_SCHEMA
 from recommender.workspace import Workspace
 
@@ -22,8 +23,8 @@ def online(workspace: Workspace, user_ids: list[str]) -> list[dict]:
     """Rows as the service gets them: the same file, the same variables, one store a reader."""
     from feast import FeatureStore
 
-    os.environ.update(workspace.feature_environment)
-    store = FeatureStore(repo_path=str(workspace.root), fs_yaml_file=YAML)
+    with feature_environment(workspace, read_configuration(workspace.configuration).online_store):
+        store = FeatureStore(repo_path=str(workspace.root), fs_yaml_file=YAML)
     rows = [{"user_id": user} for user in user_ids]
     answer = store.get_online_features(features=store.get_feature_service("user_state"), entity_rows=rows).to_dict()
     return [{name: answer[name][row] for name in FEATURES} for row in range(len(rows))]
