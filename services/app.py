@@ -25,7 +25,8 @@ from services import decision_routes, event_routes, metrics, operation_routes
 from services.admission import Admission, Memory, RateLimits
 from services.door import Door
 from services.keys import presented_key
-from services.wire import MAX_BODY_BYTES, Refusal, json_response, receive_body
+from services.segment import MESSAGE_TYPES
+from services.wire import MAX_BODY_BYTES, Refusal, expected_size, json_response, receive_body
 
 __all__ = ["ROUTES", "Application", "Route"]
 
@@ -43,7 +44,7 @@ class Route:
 
     `roles` may call it, and admin (None: everybody, such as a probe); `opened_by` names the setting that lets
     everybody in. Reads and writes queue apart, so that a flood of questions does not keep events out; `queue` None
-    is always answered. Of POST and PUT the body is received before the endpoint is called.
+    is always answered. Of POST and PUT the body is received before the endpoint is called, at most `most_bytes` of it.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Route:
     endpoint: Endpoint
     queue: str | None = None
     opened_by: str | None = None
+    most_bytes: int = MAX_BODY_BYTES
 
     @property
     def has_body(self) -> bool:
@@ -62,10 +64,11 @@ class Route:
 ROUTES = (
     Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
     Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
-    Route("POST", "/v1/batch", ("write",), event_routes.batch, "write"),
-    Route("POST", "/v1/track", ("write",), event_routes.single("track"), "write"),
-    Route("POST", "/v1/identify", ("write",), event_routes.single("identify"), "write"),
-    Route("POST", "/v1/page", ("write",), event_routes.single("page"), "write"),
+    *(
+        Route("POST", path, ("write",), event_routes.batch, "write", most_bytes=event_routes.MAX_BATCH_BYTES)
+        for path in event_routes.BATCH_PATHS
+    ),
+    *(Route("POST", f"/v1/{kind}", ("write",), event_routes.single(kind), "write") for kind in MESSAGE_TYPES),
     Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
     Route("GET", "/livez", None, operation_routes.alive),
     Route("GET", "/readyz", None, operation_routes.ready),
@@ -132,11 +135,11 @@ class Application:
         if queue is None:
             return await self._timed(request, route, door, settings)
         queue.refuse_if_full(settings)  # before the body: what cannot be answered need not be received
-        size = _expected_size(request) if route.has_body else 0
+        size = expected_size(request, route.most_bytes) if route.has_body else 0
         self._memory.take(size, settings)
         try:
             if route.has_body:
-                await receive_body(request, settings.body_seconds)
+                await receive_body(request, settings.body_seconds, route.most_bytes)
             with queue.turn(settings):
                 return await self._timed(request, route, door, settings)
         finally:
@@ -151,13 +154,6 @@ class Application:
                 raise
             told = f"No answer was ready within {settings.request_seconds:g} s. Send the request again."
             raise Refusal(503, told, retry_after=1, reason="deadline") from None
-
-
-def _expected_size(request: Request) -> int:
-    """What a body may take of the memory: what it announces, or the limit where it announces nothing."""
-    announced = request.headers.get("content-length", "")
-    is_plain = announced.isdecimal() and "content-encoding" not in request.headers
-    return min(int(announced[:12]), MAX_BODY_BYTES) if is_plain else MAX_BODY_BYTES
 
 
 def _caller(request: Request, door: Door, route: Route, settings: DoorSettings) -> str:

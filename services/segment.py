@@ -37,7 +37,7 @@ from services.message_fields import (
 )
 from services.records import ANONYMOUS_PREFIX, DeadLetter, Entry, Message, RecordedEvent, anonymous_user
 
-__all__ = ["MAX_MESSAGE_BYTES", "BadMessage", "parse_message", "parse_messages"]
+__all__ = ["MAX_MESSAGE_BYTES", "MESSAGE_TYPES", "BadMessage", "parse_message", "parse_messages"]
 
 MESSAGE_TYPES = ("track", "identify", "page", "screen", "group", "alias")
 MAX_MESSAGE_BYTES = 32_768  # Segment's own bound, and its libraries'

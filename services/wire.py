@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["MAX_BODY_BYTES", "MAX_DEPTH", "Refusal", "json_response", "read_json", "receive_body"]
+__all__ = ["MAX_BODY_BYTES", "MAX_DEPTH", "Refusal", "expected_size", "json_response", "read_json", "receive_body"]
 
 MAX_BODY_BYTES = 1 << 20  # Segment's own clients stay below 500 kB a batch
 MAX_DEPTH = 64  # orjson writes at most 254 levels and reads 1,024: what is read must be storable
 _RECEIVED = "nextbest.body"
+_MOST_UNPACKED = 50  # times the packed size, above MAX_BODY_BYTES: batches of events shrink to a tenth
+_LARGE = 1 << 16  # from here on a body is read in a thread: 1 MB of JSON takes the event loop 10 ms
 _OTHER_BYTES = bytes(set(range(256)) - set(b'"[]{}'))
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"?')
@@ -40,39 +43,59 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
-async def receive_body(request: Request, seconds: float) -> int:
-    """Read the body into the request, at most MAX_BODY_BYTES of it within so many seconds; its size.
+def expected_size(request: Request, most: int) -> int:
+    """What a body may take of the memory: what it announces, or the route's limit where it announces nothing."""
+    announced = request.headers.get("content-length", "")
+    if not announced.isdecimal():
+        return most
+    size = int(announced[:12])
+    return min(most, max(MAX_BODY_BYTES, _MOST_UNPACKED * size) if _is_packed(request) else size)
+
+
+async def receive_body(request: Request, seconds: float, most: int = MAX_BODY_BYTES) -> int:
+    """Read the body into the request, at most so many bytes of it within so many seconds; its size.
 
     Refuses other types (415), other encodings than gzip (415), larger bodies (413; a length announced too large
     before a byte is read) and slow ones (408).
     """
     _refuse_other_types(request)
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 12 or int(announced) > MAX_BODY_BYTES):
-        raise _too_large()
+    if announced.isdecimal() and (len(announced) > 12 or int(announced) > most):
+        raise _too_large(most)
     try:
         async with asyncio.timeout(seconds):
-            raw = await _bounded(request)
+            raw = await _bounded(request, most)
     except TimeoutError:
         raise Refusal(408, f"The body did not arrive within {seconds:g} s.", reason="slow_body") from None
-    request.scope[_RECEIVED] = raw
+    request.scope[_RECEIVED] = raw, expected_size(request, most)
     return len(raw)
 
 
-async def read_json(request: Request) -> dict[str, Any]:
+async def read_json(request: Request, loads: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:
     """The received body as a JSON object. Refuses bad JSON, and what is nested deeper than MAX_DEPTH (400)."""
-    raw: bytes = request.scope[_RECEIVED]
-    if request.headers.get("content-encoding", "identity").lower() == "gzip":
-        raw = _inflated(raw)
+    raw, most = request.scope[_RECEIVED]
+    is_packed = _is_packed(request)
+    if len(raw) * (8 if is_packed else 1) > _LARGE:
+        return await asyncio.to_thread(_parsed, raw, is_packed, most, loads)
+    return _parsed(raw, is_packed, most, loads)
+
+
+def _parsed(raw: bytes, is_packed: bool, most: int, loads: Callable[[bytes], Any]) -> dict[str, Any]:
+    if is_packed:
+        raw = _inflated(raw, most)
     if _depth(raw) > MAX_DEPTH:
         raise Refusal(400, f"The body is nested more than {MAX_DEPTH} levels deep.", reason="depth")
     try:
-        body = orjson.loads(raw)
+        body = loads(raw)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"The body is not JSON in UTF-8: {str(error)[:120]}.") from None
     if not isinstance(body, dict):
         raise Refusal(400, f"Found a body of type {type(body).__name__}. Expected a JSON object.")
     return body
+
+
+def _is_packed(request: Request) -> bool:
+    return request.headers.get("content-encoding", "identity").lower() == "gzip"
 
 
 def _refuse_other_types(request: Request) -> None:
@@ -84,13 +107,13 @@ def _refuse_other_types(request: Request) -> None:
         raise Refusal(415, f"Found content encoding {encoding[:80]!r}. Expected gzip or none.", reason="type")
 
 
-async def _bounded(request: Request) -> bytes:
+async def _bounded(request: Request, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         parts.append(part)
     return b"".join(parts)
 
@@ -111,19 +134,19 @@ def _depth(raw: bytes) -> int:
     return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
 
 
-def _inflated(raw: bytes) -> bytes:
+def _inflated(raw: bytes, most: int) -> bytes:
     """Unpack at most the limit: a kilobyte of gzip can hold a megabyte of zeros."""
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        data = unpacker.decompress(raw, MAX_BODY_BYTES + 1)
+        data = unpacker.decompress(raw, most + 1)
     except zlib.error as error:
         raise Refusal(400, f"The body is not gzip: {error}.") from None
-    if len(data) > MAX_BODY_BYTES:
-        raise _too_large()
+    if len(data) > most:
+        raise _too_large(most)
     if not unpacker.eof:
         raise Refusal(400, "The gzip body is cut short.")
     return data
 
 
-def _too_large() -> Refusal:
-    return Refusal(413, f"The body is larger than {MAX_BODY_BYTES:,} bytes. Send smaller batches.", reason="size")
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"The body is larger than {most:,} bytes. Send smaller batches.", reason="size")

@@ -128,15 +128,49 @@ def test_segments_own_library_works_unchanged(served):
         client = Client(
             "any-key", host=served.server.url, gzip=compressed, on_error=lambda error, _: failures.append(error)
         )
-        client.identify(user_id="seg", anonymous_id="seg-anon", traits={"plan": "free"})
+
+        def named(kind: str, compressed: bool = compressed) -> str:
+            return f"seg-{kind}-{compressed}"
+
+        client.identify(user_id="seg", anonymous_id="seg-anon", traits={"position": "Lead"}, message_id=named("i"))
         client.track(
-            user_id="seg", event="Product Viewed", properties={"product_id": "x"}, message_id=f"seg-{compressed}"
+            user_id="seg", event="Product Viewed", properties={"product_id": "x", "price": 1.5}, message_id=named("t")
         )
-        client.page(user_id="seg", name="Home")
+        # What a data frame hands over: one price that is none must not take the other messages along.
+        odd = {"product_id": "x", "price": float("nan")}
+        client.track(user_id="seg", event="Product Viewed", properties=odd, message_id=named("nan"))
+        client.page(anonymous_id="seg-anon", category="shop", name="Home", message_id=named("p"))
+        client.screen(user_id="seg", name="Basket", message_id=named("s"))
+        client.group(user_id="seg", group_id=12, traits={"plan": "gold"}, message_id=named("g"))
+        client.alias(previous_id="seg-before", user_id="seg", message_id=named("a"))
+        client.flush()
         client.shutdown()
     assert failures == []
     events = exported_events(served)
-    assert [events[f"seg-{compressed}"]["event_type"] for compressed in (False, True)] == ["view", "view"]
+    for compressed in (False, True):
+        types = {kind: events[f"seg-{kind}-{compressed}"]["event_type"] for kind in "itpsg"}
+        assert types == {"i": "identify", "t": "view", "p": "page", "s": "screen", "g": "group"}
+        assert events[f"seg-p-{compressed}"]["user_id"] == "seg"
+        assert f"seg-nan-{compressed}" not in events
+    letters = pq.read_table(served.shop.workspace.journal_dead_letters).to_pylist()
+    assert sum("seg-nan" in letter["raw_row"] for letter in letters) == 2
+
+
+def test_each_kind_has_a_route_of_its_own_and_a_batch_has_two(served):
+    def status(route: str, **body: Any) -> int:
+        return served.post(route, {"userId": "u-kinds", "messageId": f"kind-{route}", **body}).status_code
+
+    assert status("screen", name="Basket") == status("group", groupId="g") == status("page", name="Home") == 200
+    assert status("alias", previousId="u-kinds-before") == status("identify", traits={}) == 200
+    assert status("track", event="Open") == status("import", batch=[track("Open", "kind-i", "u-kinds")]) == 200
+
+
+def test_a_batch_may_hold_ten_thousand_messages(served):
+    batch = [track("Product Viewed", f"many-{n}", f"u-{n % 50}", product_id="p") for n in range(10_000)]
+    answer = served.http.post("/v1/batch", json={"batch": [*batch[:9_999], {"type": "track"}]}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["stored"] == 9_999
+    assert len(answer.json()["rejected"]) == 1
 
 
 def test_a_message_may_name_its_own_moment_where_the_clock_is_in_replay(served):
@@ -162,8 +196,9 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/recommend", {"content": b"{}"}, 415, "content type"),
     ("POST", "/v1/recommend", {"content": b"{}", "headers": {"content-type": "multipart/form-data"}}, 415, "multipart"),
     ("POST", "/v1/batch", {"json": {"messages": []}}, 400, "batch"),
-    ("POST", "/v1/batch", {"json": {"batch": [{}] * 1_001}}, 413, "1,001 messages"),
-    ("POST", "/v1/batch", {"json": {"batch": ["x" * 1_100_000]}}, 413, "larger than"),
+    ("POST", "/v1/batch", {"json": {"batch": [{}] * 10_001}}, 413, "10,001 messages"),
+    ("POST", "/v1/batch", {"json": {"batch": ["x" * 8_400_000]}}, 413, "larger than 8,388,608"),
+    ("POST", "/v1/track", {"json": {"event": "x" * 1_100_000}}, 413, "larger than 1,048,576"),
     ("POST", "/v1/track", {"json": {"userId": "u"}}, 400, "dead letter"),
     ("GET", "/v1/decisions/nothing", {}, 404, "No decision"),
     ("GET", "/v1/recommend", {}, 405, "Expected POST"),
@@ -185,7 +220,7 @@ def test_a_body_is_bounded_however_it_is_packed(served):
     assert served.http.post("/v1/batch", content=bomb, headers=headers).status_code == 413
 
     def stream():
-        yield from (b" " * 65_536 for _ in range(64))
+        yield from (b" " * 65_536 for _ in range(130))
 
     assert (
         served.http.post("/v1/batch", content=stream(), headers={"content-type": "application/json"}).status_code == 413

@@ -102,3 +102,15 @@ def test_parts_and_gzip_are_put_together():
 def test_what_is_no_json_in_utf_8_is_told_so(raw: bytes):
     with pytest.raises(Refusal, match="JSON"):
         read(raw)
+
+
+def test_a_route_may_take_more_than_others_and_packed_bodies_are_given_room_by_their_size():
+    def room(most: int, **headers: str) -> int:
+        given = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+        return wire.expected_size(Request({"type": "http", "headers": given}), most)
+
+    most = 8 * wire.MAX_BODY_BYTES
+    assert room(most) == room(most, content_length="abc") == room(most, content_length="9" * 30) == most
+    assert room(most, content_length="700") == 700
+    assert room(most, content_length="700", content_encoding="gzip") == wire.MAX_BODY_BYTES
+    assert room(most, content_length="100000", content_encoding="gzip") == 50 * 100_000
