@@ -21,6 +21,7 @@ def read_status(workspace: Workspace) -> dict[str, Any]:
         "source": {"name": settings.source, "path": settings.path, "until": settings.until, "clock": settings.clock},
         "objective": _or_reason(lambda: _objective(workspace)),
         "models": _models(workspace),
+        "release": _release(workspace),
         "evaluation": _evaluation(workspace),
         "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
         "drift": _drift(workspace),
@@ -39,6 +40,14 @@ def _models(workspace: Workspace) -> dict[str, Any]:
         trained = {"objective": manifest.objective.get("name", ""), "parameters": manifest.tuning.get("origin", "")}
         found[alias] = {"version": version, "as_of": to_iso(manifest.as_of_ms), **trained, "metrics": manifest.metrics}
     return found or {"champion": "none yet: nothing was promoted"}
+
+
+def _release(workspace: Workspace) -> dict[str, Any]:
+    """The canary, what was refused and why, the last changes, and how the bundles of each running worker do."""
+    from services.champion import worker_facts
+    from services.release import release_facts
+
+    return {**release_facts(workspace), "workers": worker_facts(workspace) or "none is running"}
 
 
 def _objective(workspace: Workspace) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from orchestration.tables import (
     read_mart,
 )
 from orchestration.tuning import declared_objective, read_tuning, tune
+from recommender.configuration import read_configuration
 from recommender.cuts import CutInputs
-from recommender.errors import InputError, IntegrityError, NoChampionError
+from recommender.errors import GateError, InputError, IntegrityError, NoChampionError
 from recommender.events import DAY_MS
 from recommender.model.bundle import Bundle, BundleFacts, Manifest, build_bundle, load_bundle
 from recommender.model.contest import StandIn, Trial
@@ -40,6 +41,7 @@ from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 from recommender.workspace import Workspace
 from services.model_store import aliases, bundle_folder, publish, set_alias
+from services.release import promote
 
 __all__ = [
     "Release",
@@ -189,8 +191,13 @@ def release(workspace: Workspace) -> Release:
             "materialise the challenger again.",
         )
     set_alias(workspace, "challenger", version)
-    if verdict["promote"]:
-        set_alias(workspace, "champion", version)
+    is_promoted, reasons = bool(verdict["promote"]), tuple(verdict["reasons"])
+    if is_promoted:
+        share = read_configuration(workspace.configuration).release.canary_share
+        try:
+            promote(workspace, version, share, by="gate", retry=False)
+        except GateError as problem:
+            is_promoted, reasons = False, (*reasons, f"The gate let it pass, but {problem.found}")
     measured = evidence["figures"][CHALLENGER]
     figures = {
         f"{kind} {metric}": (found["mean"], found["low"], found["high"])
@@ -198,7 +205,7 @@ def release(workspace: Workspace) -> Release:
         for metric, found in metrics.items()
         if metric in TOLD_METRICS
     }
-    return Release(version, before, bool(verdict["promote"]), tuple(verdict["reasons"]), figures)
+    return Release(version, before, is_promoted, reasons, figures)
 
 
 def champion_bundle(workspace: Workspace) -> Bundle | None:

@@ -12,9 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 from recommender.decision.pipeline import Decision, DecisionRequest, decide
-from recommender.errors import NextbestError, NoChampionError
+from recommender.decision.protocols import Scorer
+from recommender.errors import NextbestError
 from recommender.workspace import Workspace
-from services.champion import Champion
+from services.champion import Champion, ChampionConfig
 from services.clock import Clock
 from services.group_commit import GroupCommit
 from services.journal import Journal
@@ -38,6 +39,7 @@ class DoorConfig:
 
     poll_seconds: float = 0.5
     states: StoredStatesConfig = field(default_factory=StoredStatesConfig)
+    champion: ChampionConfig = field(default_factory=ChampionConfig)
 
 
 class Door:
@@ -48,8 +50,8 @@ class Door:
         self.config = config or DoorConfig()
         self.clock = Clock.from_settings(workspace.settings)
         self.keyring = Keyring(workspace.keys)
-        self.champion = Champion(workspace)
         self.operator = OperatorFile(workspace)
+        self.champion = Champion(workspace, lambda: self.operator.configuration.release, self.config.champion)
         self.states = StoredStates(OnlineFeatures(workspace), self.config.states)
         self.writer = GroupCommit(workspace.journal)
         self.reader = Journal(workspace.journal)  # used by the event loop's thread alone
@@ -71,6 +73,7 @@ class Door:
     def close(self) -> None:
         self._closing.set()
         self._watcher.join()
+        self.champion.close()
         self.states.close()
         self.writer.close()
         self.reader.close()
@@ -81,26 +84,27 @@ class Door:
 
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
         """Decide, and have the decision on disk before anybody hears of it."""
-        scorer = self.champion.scorer
-        if scorer is None:
-            raise NoChampionError(
-                "no champion is loaded.", "a promoted bundle.", "run `nextbest run --source NAME --path DIR` first."
-            )
+        lineup = self.champion.required()
         context = body.get("context")
         decided_ms = self.clock.request_moment(context if isinstance(context, dict) else {})
         placements = self.operator.configuration.placements
         request = self._known(DecisionRequest.parse(body, uuid4().hex, decided_ms, placements))
         state, is_degraded = await self.states.read(request.subject)
         live = self.reader.live_events([request.subject], state["as_of_ms"] if state else 0)
-        decision = decide(
-            request,
-            state,
-            live.events,
-            scorer,
-            placements,
-            journal_seq=live.journal_seq,
-            is_degraded=is_degraded,
-        )
+
+        def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
+            return decide(
+                request,
+                state,
+                live.events,
+                scorer,
+                placements,
+                journal_seq=live.journal_seq,
+                is_degraded=is_degraded,
+                variant=variant,
+            )
+
+        decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
         await self.record(Entry(decision=decision.to_row()))
         return decision
 
@@ -119,8 +123,8 @@ class Door:
         """Look at whatever changes under a running service: each look costs a `stat` unless something did."""
         for action in (
             self.states.connect,
-            self.champion.refresh,
             self.operator.refresh,
+            self.champion.refresh,
             self.keyring.refresh,
             self._follow_clock,
         ):

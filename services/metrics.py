@@ -23,7 +23,7 @@ __all__ = [
     "STAGES",
     "observe_fallback",
     "observe_features",
-    "observe_refusal",
+    "observe_refused_bundle",
     "observe_rejection",
     "observe_request",
     "observe_shadow",
@@ -81,7 +81,7 @@ def observe_fallback(variant: str) -> None:
     _fallbacks.labels(variant).inc()
 
 
-def observe_refusal(variant: str) -> None:
+def observe_refused_bundle(variant: str) -> None:
     _refusals.labels(variant).inc()
 
 

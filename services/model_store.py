@@ -6,8 +6,11 @@ before it (the way back), `challenger` the one on trial.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from recommender.errors import InputError, IntegrityError, NoChampionError
 from recommender.model.manifest import read_manifest, verify_files
 from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["ALIASES", "aliases", "bundle_folder", "publish", "set_alias", "versions"]
+__all__ = ["ALIASES", "aliases", "bundle_folder", "locked", "publish", "rename", "set_alias", "versions"]
 
 ALIASES = ("champion", "challenger", "previous")
 MODEL_NAME = "nextbest-ranker"
@@ -33,6 +36,7 @@ def publish(workspace: Workspace, folder: Path) -> str:
         if _is_whole(stored):
             return version
         store.delete(f"{MODEL_NAME}:{version}")  # an earlier copy was cut short
+        (workspace.verdicts / f"{version}.json").unlink(missing_ok=True)  # and refused for it
     import bentoml
 
     with bentoml.models.create(f"{MODEL_NAME}:{version}", _model_store=store) as model:
@@ -62,14 +66,38 @@ def set_alias(workspace: Workspace, alias: str, version: str) -> dict[str, str]:
     if alias not in ALIASES:
         raise InputError(f"alias {alias!r}.", f"one of {', '.join(ALIASES)}.", "name one of them.")
     bundle_folder(workspace, version)
-    named = aliases(workspace)
-    if alias == "champion" and named.get("champion", version) != version:
-        named["previous"] = named["champion"]
-    if alias == "champion" and named.get("challenger") == version:
-        del named["challenger"]
-    named[alias] = version
-    write_bytes_atomically(workspace.aliases, orjson.dumps(named, option=orjson.OPT_SORT_KEYS))
-    return named
+
+    def pointed(named: dict[str, str]) -> dict[str, str]:
+        if alias == "champion" and named.get("champion", version) != version:
+            named["previous"] = named["champion"]
+        if alias == "champion" and named.get("challenger") == version:
+            del named["challenger"]
+        return named | {alias: version}
+
+    return rename(workspace, pointed)
+
+
+def rename(workspace: Workspace, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """The one way in which aliases change: read, changed and replaced while nobody else does, process or thread.
+
+    The pipeline promotes, people promote and roll back, every worker may refuse: each says what it changes from
+    what it finds, so that two of them never undo each other.
+    """
+    with locked(workspace.aliases):
+        named = aliases(workspace)
+        changed = change(dict(named))
+        if changed != named:
+            write_bytes_atomically(workspace.aliases, orjson.dumps(changed, option=orjson.OPT_SORT_KEYS))
+        return changed
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One at a time, thread or process, at what `path` names; the kernel lets go when its process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("wb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def bundle_folder(workspace: Workspace, alias_or_version: str) -> Path:

@@ -23,6 +23,7 @@ from recommender.decision.request import DecisionRequest
 from recommender.decision.rules import bought_items
 from recommender.decision.slots import fill
 from recommender.decision.trace import trace_of
+from recommender.errors import IntegrityError
 from recommender.events import Interaction
 from recommender.retrieval.knowledge import reason
 from recommender.states import USER_STATE_SCHEMA, ItemTable, UserStates, empty_state, merge_live
@@ -61,6 +62,7 @@ def decide(
         bought = bought_items(state)
         ask = Ask.of(request, placement, bought, scorer.items)
         pool = personal_pool(ask, user, scorer)
+        _require_numbers(pool)
         slate = _slate(ask, pool, scorer)
     except Exception:
         # Degrade, never fail: whatever the model's side raises, the popular tier answers, and the log says why.
@@ -102,6 +104,15 @@ def _require_known(request: DecisionRequest, items: ItemTable) -> None:
         require_known(parts, attributes_of(items))
     if request.needs is not None:
         require_known(request.needs.conditions, attributes_of(items), "needs")
+
+
+def _require_numbers(pool: Pool) -> None:
+    """A score that is no number has no rank: whatever order it came out in would look like an answer."""
+    bad = np.count_nonzero(~(np.isfinite(pool.scores) & np.isfinite(pool.scored.scores)))
+    if bad:
+        raise IntegrityError(
+            f"{bad} of {len(pool.scores)} scores that are no number.", "numbers.", "serve another bundle."
+        )
 
 
 def _slate(ask: Ask, pool: Pool, scorer: Scorer) -> dict[str, Any]:
