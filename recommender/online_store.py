@@ -84,7 +84,9 @@ class OnlineStore:
         if self.kind == "sqlite":
             return {"type": "sqlite", "path": str(workspace.online_store.absolute())}
         given = {"db": self.database, "username": self.username, "password": self._secret(), "ssl": self.is_encrypted}
-        told = {name: value for name, value in {**given, **parameters}.items() if value not in ("", False)}
+        # redis-py would try three more times, with pauses that no deadline of ours knows: 8 s to tell of a dead server.
+        given = {**given, "retry": None, **parameters}
+        told = {name: value for name, value in given.items() if value not in ("", False)}
         # Feast cuts its text at commas and reads each value as JSON, where an escaped comma is none.
         words = [f"{name}={json.dumps(value)}".replace(",", "\\u002c") for name, value in told.items()]
         address = ",".join([f"{self.host}:{self.port}", *words])

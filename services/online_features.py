@@ -116,8 +116,7 @@ class OnlineFeatures:
         if not self._workspace.feature_registry.exists():
             raise _unreadable(f"no registry of features at {self._workspace.feature_registry.parent}")
         try:
-            # `retry=null`: redis-py would try three more times, with pauses that no deadline of ours knows.
-            with feature_environment(self._workspace, address, retry=None, socket_timeout=5, socket_connect_timeout=5):
+            with feature_environment(self._workspace, address, socket_timeout=5, socket_connect_timeout=5):
                 store = _feature_store_class()(repo_path=str(self._workspace.root), fs_yaml_file=_STORE_FILE)
             opened = _Opened(
                 identity, store.config, store.provider, store.get_feature_view(_VIEW), address.kind == "sqlite"
