@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recommender.states import ItemTable
 
-__all__ = ["CATALOGUE_ATTRIBUTES", "AttributeColumn", "Attributes", "attributes_of"]
+__all__ = ["CATALOGUE_ATTRIBUTES", "AttributeColumn", "Attributes", "attributes_of", "keep_attributes"]
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -163,9 +163,14 @@ def attributes_of(items: ItemTable) -> Attributes:
     """The attributes of an item table, made once and kept as long as the table lives."""
     key = id(items)
     if key not in _DERIVED:
-        _DERIVED[key] = Attributes(items)
-        weakref.finalize(items, _DERIVED.pop, key, None)
+        keep_attributes(items, Attributes(items))
     return _DERIVED[key]
+
+
+def keep_attributes(items: ItemTable, attributes: Attributes) -> None:
+    """Have `attributes_of` give these as long as the item table lives."""
+    _DERIVED[id(items)] = attributes
+    weakref.finalize(items, _DERIVED.pop, id(items), None)
 
 
 def _tags(texts: pa.Array) -> AttributeColumn:
