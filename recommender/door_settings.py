@@ -29,7 +29,7 @@ class DoorSettings:
     burst: float = 4_000.0
     longest_wait_seconds: float = 0.2
     most_in_flight: int = 256
-    body_bytes_in_flight: int = 16 << 20
+    body_bytes_in_flight: int = 64 << 20
     body_seconds: float = 10.0
     request_seconds: float = 30.0
 
@@ -48,7 +48,7 @@ def door_settings(document: Document, body: object) -> DoorSettings:
         burst=part.number("burst", was.burst, 1.0, 1e6),
         longest_wait_seconds=part.number("longest_wait_seconds", was.longest_wait_seconds, 0.01, 30.0),
         most_in_flight=part.whole("most_in_flight", was.most_in_flight, 1, 10_000),
-        body_bytes_in_flight=part.whole("body_bytes_in_flight", was.body_bytes_in_flight, 2 << 20, 1 << 30),
+        body_bytes_in_flight=part.whole("body_bytes_in_flight", was.body_bytes_in_flight, 16 << 20, 1 << 32),
         body_seconds=part.number("body_seconds", was.body_seconds, 0.1, 300.0),
         request_seconds=part.number("request_seconds", was.request_seconds, 0.1, 300.0),
     )

@@ -11,8 +11,7 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,57 +20,37 @@ from starlette.routing import compile_path
 
 from recommender.door_settings import DoorSettings
 from recommender.errors import InputError, NotReadyError
-from services import decision_routes, event_routes, metrics, operation_routes
+from services import decision_routes, event_routes, item_routes, metrics, operation_routes
 from services.admission import Admission, Memory, RateLimits
+from services.docs_routes import with_docs
 from services.door import Door
 from services.keys import presented_key
+from services.routing import Route
 from services.segment import MESSAGE_TYPES
-from services.wire import MAX_BODY_BYTES, Refusal, expected_size, json_response, receive_body
+from services.wire import Refusal, expected_size, json_response, receive_body
 
-__all__ = ["ROUTES", "Application", "Route"]
+__all__ = ["ROUTES", "Application"]
 
 _ACCESS = logging.getLogger("nextbest.access")
 _LOG = logging.getLogger("nextbest.app")
 _NOBODY = "Found no working key. Expected `Authorization: Bearer KEY` from `nextbest keys create`."
 _NOWHERE = "nowhere"  # the label of all addresses that do not exist: there are endlessly many
 
-Endpoint = Callable[[Request, Door], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """One line of the table.
-
-    `roles` may call it, and admin (None: everybody, such as a probe); `opened_by` names the setting that lets
-    everybody in. Reads and writes queue apart, so that a flood of questions does not keep events out; `queue` None
-    is always answered. Of POST and PUT the body is received before the endpoint is called, at most `most_bytes` of it.
-    """
-
-    method: str
-    path: str
-    roles: tuple[str, ...] | None
-    endpoint: Endpoint
-    queue: str | None = None
-    opened_by: str | None = None
-    most_bytes: int = MAX_BODY_BYTES
-
-    @property
-    def has_body(self) -> bool:
-        return self.method in ("POST", "PUT")
-
-
 # Each has its line in services/openapi.py as well; tests/contracts/test_openapi.py holds the two together.
-ROUTES = (
-    Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
-    Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
-    *(
-        Route("POST", path, ("write",), event_routes.batch, "write", most_bytes=event_routes.MAX_BATCH_BYTES)
-        for path in event_routes.BATCH_PATHS
-    ),
-    *(Route("POST", f"/v1/{kind}", ("write",), event_routes.single(kind), "write") for kind in MESSAGE_TYPES),
-    Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
-    Route("GET", "/livez", None, operation_routes.alive),
-    Route("GET", "/readyz", None, operation_routes.ready),
+ROUTES = with_docs(
+    (
+        Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
+        Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
+        *(
+            Route("POST", path, ("write",), event_routes.batch, "write", most_bytes=event_routes.MAX_BATCH_BYTES)
+            for path in event_routes.BATCH_PATHS
+        ),
+        *(Route("POST", f"/v1/{kind}", ("write",), event_routes.single(kind), "write") for kind in MESSAGE_TYPES),
+        Route("POST", "/v1/items", ("write",), item_routes.items, "write"),
+        Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
+        Route("GET", "/livez", None, operation_routes.alive),
+        Route("GET", "/readyz", None, operation_routes.ready),
+    )
 )
 
 

@@ -1,0 +1,145 @@
+"""The JSON schemas of what the service takes and gives, as its OpenAPI document shows them. No route is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from recommender.decision.placements import Placement
+from recommender.decision.request import LIST_LIMITS, MAX_ID_LENGTH
+from recommender.events import DECISION_SCHEMA
+
+__all__ = ["schemas"]
+
+Schema = Mapping[str, Any]
+
+_ID: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": MAX_ID_LENGTH}
+_OBJECT: Schema = {"type": ["object", "null"]}
+_CONDITIONS = (
+    "`novel`: true leaves out what was bought. Every other entry names an attribute: a text or a list of texts, or "
+    '`{"min": …, "max": …}` for a number; `any`, `all` and `not` combine conditions.'
+)
+
+
+def schemas(placements: Mapping[str, Placement]) -> dict[str, Any]:
+    """All schemas by name; the placements are those of the operator's file."""
+    return {
+        "Error": _object({"error": {"type": "string", "description": "What was found, expected, and what to do."}}),
+        "RecommendRequest": _recommend_request(placements),
+        "RecommendAnswer": _recommend_answer(),
+        "Decision": _decision(),
+        "Message": _message(),
+        "Batch": _batch(),
+        "Stored": _object(_counts(("stored", "duplicates"))),
+        "BatchStored": _object({**_counts(("stored", "duplicates")), "rejected": _texts("The reason of each one.")}),
+        "Items": _items(),
+        "ItemsStored": _object({**_counts(("stored", "unchanged")), "rejected": {"type": "array"}}),
+    }
+
+
+def _object(properties: Mapping[str, Any], *, required: Iterable[str] | None = None, **more: Any) -> dict[str, Any]:
+    needed = list(properties) if required is None else list(required)
+    return {"type": "object", "properties": dict(properties), **({"required": needed} if needed else {}), **more}
+
+
+def _texts(description: str = "") -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}, **({"description": description} if description else {})}
+
+
+def _counts(names: Iterable[str]) -> dict[str, Any]:
+    return {"success": {"const": True}, **{name: {"type": "integer", "minimum": 0} for name in names}}
+
+
+def _recommend_request(placements: Mapping[str, Placement]) -> dict[str, Any]:
+    most = max((placement.max_k for placement in placements.values()), default=1)
+    ids = {
+        name: {"type": ["array", "null"], "maxItems": limit, "items": {"type": "string", "maxLength": MAX_ID_LENGTH}}
+        for name, limit in LIST_LIMITS.items()
+    }
+    properties = {
+        "user_id": _ID,
+        "anonymous_id": _ID,
+        "placement": {"type": "string", "enum": list(placements), "default": "home"},
+        "k": {"type": ["integer", "null"], "minimum": 1, "maximum": most, "description": "How many items."},
+        **ids,
+        "filter": {**_OBJECT, "description": _CONDITIONS},
+        "needs": {**_OBJECT, "description": "What somebody asks for: `budget`, `must`, `nice`, `price_importance`."},
+        "context": {**_OBJECT, "description": "The moment: `device`, `channel`, and whatever else is worth recording."},
+        **FURTHER_REQUEST_FIELDS,
+    }
+    somebody = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("user_id", "anonymous_id")]
+    return _object(properties, required=(), additionalProperties=False, anyOf=somebody)
+
+
+# Fields of a request beyond the first; tests/contracts/test_openapi.py compares them all with DecisionRequest's.
+FURTHER_REQUEST_FIELDS: dict[str, Any] = {}
+
+
+def _recommend_answer() -> dict[str, Any]:
+    item = _object(
+        {
+            "rank": {"type": "integer", "minimum": 1},
+            "item_id": {"type": "string"},
+            "score": {"type": "number"},
+            "source": {"type": "string", "description": "The generator that proposed it."},
+            "propensity": {"type": "number", "minimum": 0, "maximum": 1},
+            "title": {"type": ["string", "null"]},
+        }
+    )
+    texts = {name: {"type": "string"} for name in ("decision_id", "placement", "model_version", "policy", "variant")}
+    return _object(
+        {
+            **texts,
+            "items": {"type": "array", "items": item},
+            "degraded": {"type": "boolean", "description": "A simpler tier answered than the one that should."},
+        }
+    )
+
+
+def _decision() -> dict[str, Any]:
+    """The columns of the record, as JSON: times are milliseconds since 1970, features are rows of numbers."""
+    columns = {field.name: _column(field.type) for field in DECISION_SCHEMA}
+    return _object({**columns, "slate_features": {"type": "array", "items": {"type": "array"}}})
+
+
+def _column(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_list(kind):
+        return {"type": ["array", "null"], "items": _column(kind.value_type)}
+    if pa.types.is_boolean(kind):
+        return {"type": ["boolean", "null"]}
+    if pa.types.is_floating(kind):
+        return {"type": ["number", "null"]}
+    return {"type": [("integer" if pa.types.is_integer(kind) or pa.types.is_timestamp(kind) else "string"), "null"]}
+
+
+def _message() -> dict[str, Any]:
+    """Segment's message; what the kinds need beyond this is in https://segment.com/docs/connections/spec."""
+    text = {"type": ["string", "integer", "null"]}
+    fields = ("messageId", "userId", "anonymousId", "previousId", "groupId")
+    times = {name: {"type": ["string", "null"], "format": "date-time"} for name in ("timestamp", "sentAt")}
+    objects = dict.fromkeys(("properties", "traits", "context"), _OBJECT)
+    return _object(
+        {**dict.fromkeys(fields, text), "event": {"type": ["string", "null"]}, **times, **objects}, required=()
+    )
+
+
+def _batch() -> dict[str, Any]:
+    messages = {"type": "array", "description": "Messages; each names its `type`. A bad one becomes a dead letter."}
+    return _object({"batch": messages, "sentAt": {}}, required=("batch",))
+
+
+def _items() -> dict[str, Any]:
+    number = {"type": ["number", "string", "null"], "description": "A price in natural units."}
+    item = _object(
+        {
+            "item_id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH},
+            **{name: {} for name in ("title", "description", "category", "brand", "tags", "created_at", "attributes")},
+            "price": number,
+            "available": {"type": ["boolean", "null"]},
+        },
+        required=("item_id",),
+        description="Any further entry is an attribute.",
+    )
+    return {"anyOf": [item, _object({"items": {"type": "array", "minItems": 1, "items": {"type": "object"}}})]}
