@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from orchestration.cli_events import add_event_verbs
 from orchestration.cli_release import add_release_verbs
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_keys,
         _add_placements,
         add_release_verbs,
+        add_event_verbs,
         _add_status,
         _add_explain,
         _add_export,

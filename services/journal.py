@@ -8,7 +8,6 @@ is whole. What the journal holds leaves as Parquet through `services.journal_exp
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ import orjson
 
 from recommender.events import Interaction
 from services.catalogue_log import CATALOGUE_TABLE, store_rows
+from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.journal_export import export_journal, export_table
-from services.records import DeadLetter, Entry, Message, Receipt, RecordedEvent, anonymous_user
+from services.records import Entry, Message, OpenLetter, Receipt, RecordedEvent, anonymous_user
 
 __all__ = ["Journal", "LiveEvents", "export_journal", "export_table"]
 
@@ -44,10 +44,6 @@ create table if not exists decisions (
     decision_id text not null unique, user_id text, decided_ms integer not null,
     row blob not null, slate_features blob not null
 );
-create table if not exists dead_letters (
-    seq integer primary key autoincrement,
-    digest blob not null unique, received_ms integer not null, reason text not null, raw blob not null
-);
 """
 
 _ADD_MESSAGE = "insert or ignore into messages (message_id, received_ms, raw) values (?, ?, ?)"
@@ -62,7 +58,6 @@ _ADD_IDENTITY = "insert or replace into identities (anonymous_user_id, user_id) 
 _ADD_DECISION = """
 insert or ignore into decisions (decision_id, user_id, decided_ms, row, slate_features) values (?, ?, ?, ?, ?)
 """
-_ADD_DEAD_LETTER = "insert or ignore into dead_letters (digest, received_ms, reason, raw) values (?, ?, ?, ?)"
 # The newest 2,000 bound what one noisy client (a crawler, a test) can make a request cost.
 _LIVE = """
 select seq, event_id, event_type, occurred_ms, item_id, quantity, price_micros, channel, device, country,
@@ -94,7 +89,7 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES + CATALOGUE_TABLE)
+            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE)
 
     def close(self) -> None:
         self._connection.close()
@@ -138,6 +133,14 @@ class Journal:
         row = self._connection.execute(_DECISION, (decision_id,)).fetchone()
         return None if row is None else {**orjson.loads(row[0]), "slate_features": row[1]}
 
+    def open_letters(self, after: int, limit: int) -> list[OpenLetter]:
+        """Dead letters that wait for a replay, oldest first, from the one after `after` on."""
+        return list(open_letters(self._connection, after, limit))
+
+    def letter_reasons(self) -> dict[str, int]:
+        """How many dead letters wait, by reason, the most frequent first."""
+        return reasons(self._connection)
+
     def counts(self) -> dict[str, int]:
         """How many rows the journal holds, by its highest numbers (nothing is scanned)."""
         run = self._connection.execute
@@ -146,8 +149,8 @@ class Journal:
 
     def _store(self, entry: Entry) -> Receipt:
         stored = sum(self._store_message(message) for message in entry.messages)
-        for letter in entry.dead_letters:
-            self._store_dead_letter(letter)
+        store_letters(self._connection, entry.dead_letters)
+        settle(self._connection, entry.settled)
         if entry.decision is not None:
             self._connection.execute(_ADD_DECISION, _decision_row(entry.decision))
         return Receipt(
@@ -181,10 +184,6 @@ class Journal:
     def _known_as(self, earlier: str) -> str | None:
         row = self._connection.execute(_IDENTIFIED, (earlier,)).fetchone()
         return None if row is None else str(row[0])
-
-    def _store_dead_letter(self, letter: DeadLetter) -> None:
-        digest = hashlib.sha256(letter.raw).digest()
-        self._connection.execute(_ADD_DEAD_LETTER, (digest, letter.received_ms, letter.reason, letter.raw))
 
 
 def _event_row(event: RecordedEvent) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from recommender.errors import InputError
 from recommender.events import CATALOGUE_SCHEMA, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
 from recommender.workspace import Workspace
 from services.catalogue_log import EXPORTED_CHANGES, changes_table
+from services.dead_letter_log import OPEN_LETTERS_EXPORT
 
 __all__ = ["export_journal", "export_table"]
 
@@ -47,9 +48,9 @@ select row, slate_features, coalesce(identities.user_id, decisions.user_id)
 from decisions left join identities on identities.anonymous_user_id = decisions.user_id
 order by seq
 """
-_DEAD_LETTERS = "select 'journal', 'events', reason, cast(raw as text) from dead_letters order by seq"
-_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": _DEAD_LETTERS, "items": EXPORTED_CHANGES}
-_STORED_AS = {"items": "catalogue"}  # where a table of the journal has another name
+_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": OPEN_LETTERS_EXPORT, "items": EXPORTED_CHANGES}
+# Where to look whether a journal, which may be of an earlier version, has the table.
+_STORED_AS = {"dead_letters": "dead_letter_fates", "items": "catalogue"}
 
 # JSON holds times as integers of milliseconds; the feature bytes travel beside it.
 _DECISION_JSON = pa.schema(

@@ -14,8 +14,10 @@ __all__ = [
     "DeadLetter",
     "Entry",
     "Message",
+    "OpenLetter",
     "Receipt",
     "RecordedEvent",
+    "Settled",
     "anonymous_user",
 ]
 
@@ -55,6 +57,27 @@ class DeadLetter:
     reason: str
     raw: bytes
     received_ms: int
+    sent_at: str | None = None  # the batch's, for the clock's correction at a replay
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLetter:
+    """A dead letter that waits for its replay."""
+
+    letter_id: int
+    reason: str
+    received_ms: int
+    raw: bytes
+    sent_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a replay made of a letter: stored at `replayed_ms`, or refused once more for a reason."""
+
+    letter_id: int
+    replayed_ms: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,7 @@ class Entry:
     dead_letters: tuple[DeadLetter, ...] = ()
     decision: Mapping[str, Any] | None = None  # the columns of DECISION_SCHEMA
     items: tuple[CatalogueRow, ...] = ()
+    settled: tuple[Settled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,18 @@ def parse_messages(bodies: list[Any], sent_at: object, clock: Clock) -> Entry:
         try:
             messages.append(parse_message(body, sent_at, clock, received_ms))
         except BadMessage as reason:
-            letters.append(DeadLetter(str(reason), orjson.dumps(body), received_ms))
+            told = sent_at if isinstance(sent_at, str) else None
+            letters.append(DeadLetter(str(reason), orjson.dumps(body), received_ms, told))
     return Entry(messages=tuple(messages), dead_letters=tuple(letters))
 
 
-def parse_message(body: object, sent_at: object, clock: Clock, received_ms: int) -> Message:
-    """One Segment message as what the journal stores; BadMessage says why it cannot be."""
+def parse_message(
+    body: object, sent_at: object, clock: Clock, received_ms: int, *, recorded_ms: int | None = None
+) -> Message:
+    """One Segment message as what the journal stores; BadMessage says why it cannot be.
+
+    `recorded_ms`: when it became known to us, where that is later than it was received (a replayed dead letter).
+    """
     if not isinstance(body, dict):
         raise BadMessage("a message must be a JSON object")
     kind = body.get("type")
@@ -71,7 +77,7 @@ def parse_message(body: object, sent_at: object, clock: Clock, received_ms: int)
     raw = orjson.dumps(body)
     if len(raw) > MAX_MESSAGE_BYTES:
         raise BadMessage(f"the message is larger than {MAX_MESSAGE_BYTES:,} bytes")
-    header = _Header.of(body, sent_at, clock, received_ms, raw)
+    header = _Header.of(body, sent_at, clock, received_ms, recorded_ms, raw)
     return Message(header.message_id, raw, header.recorded_ms, _events(kind, body, header), _identities(kind, body))
 
 
@@ -104,7 +110,15 @@ class _Header:
     channel: str | None
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], sent_at: object, clock: Clock, received_ms: int, raw: bytes) -> _Header:
+    def of(
+        cls,
+        body: Mapping[str, Any],
+        sent_at: object,
+        clock: Clock,
+        received_ms: int,
+        recorded_ms: int | None,
+        raw: bytes,
+    ) -> _Header:
         context = read_object(body, "context")
         stated = body.get("originalTimestamp") or body.get("timestamp")
         message_id = read_text(body, "messageId")
@@ -116,7 +130,7 @@ class _Header:
             if moment is not None:
                 occurred_ms = recorded_ms = moment
             else:
-                recorded_ms = received_ms
+                recorded_ms = received_ms if recorded_ms is None else recorded_ms
                 occurred_ms = _occurred(stated, body.get("sentAt") or sent_at, received_ms)
         except ValueError as error:
             raise BadMessage(str(error)) from None
