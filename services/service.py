@@ -15,6 +15,7 @@ from _bentoml_sdk import Service  # type: ignore[import-untyped]
 from recommender.workspace import Workspace
 from services.app import Application
 from services.bento_process import SUPERVISOR_VARIABLE, WORKERS_VARIABLE
+from services.connections import guard_connections
 from services.door import Door
 from services.front import Front
 from services.lifeline import end_with_parent
@@ -38,6 +39,7 @@ class _Fronted(Service[Any]):  # type: ignore[misc]
     """A service whose requests are answered by our own application alone."""
 
     def to_asgi(self, is_main: bool = True) -> Front:
+        guard_connections()
         return Front(super().to_asgi(is_main), Application(_Opened.get))
 
 

@@ -35,7 +35,9 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a failure of ours)
         self.status, self.reason = status, reason
         self.headers: dict[str, str] = {} if retry_after is None else {"retry-after": str(retry_after)}
         if status == 401:
-            self.headers["www-authenticate"] = "Bearer"
+            self.headers["www-authenticate"] = 'Bearer, Basic realm="nextbest"'
+        if status == 408:
+            self.headers["connection"] = "close"  # what still drips in belongs to no request
         super().__init__(sentence)
 
 
@@ -95,7 +97,7 @@ def _parsed(raw: bytes, is_packed: bool, most: int, loads: Callable[[bytes], Any
 
 
 def _is_packed(request: Request) -> bool:
-    return request.headers.get("content-encoding", "identity").lower() == "gzip"
+    return bool(request.headers.get("content-encoding", "identity").lower() == "gzip")
 
 
 def _refuse_other_types(request: Request) -> None:
