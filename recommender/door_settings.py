@@ -19,7 +19,8 @@ class DoorSettings:
     an admitted request should wait for those before it; what would wait longer is answered 429 at once.
     `most_in_flight`: the bound of requests under way, whatever the waiting. `body_bytes_in_flight`: the bound of
     all bodies in memory together. `body_seconds`: the time a caller has to send its body; `request_seconds`: the
-    time an answer may take before it is given up with 503.
+    time an answer may take before it is given up with 503. `deadline_seconds`: the time a recommendation should take; a
+    record that is not on disk by then (or 0.05 s later) is done without, and the answer says so.
     """
 
     open_reads: bool = False
@@ -32,6 +33,7 @@ class DoorSettings:
     body_bytes_in_flight: int = 64 << 20
     body_seconds: float = 10.0
     request_seconds: float = 30.0
+    deadline_seconds: float = 0.25
 
 
 _KEYS = tuple(DoorSettings.__dataclass_fields__)
@@ -51,4 +53,5 @@ def door_settings(document: Document, body: object) -> DoorSettings:
         body_bytes_in_flight=part.whole("body_bytes_in_flight", was.body_bytes_in_flight, 16 << 20, 1 << 32),
         body_seconds=part.number("body_seconds", was.body_seconds, 0.1, 300.0),
         request_seconds=part.number("request_seconds", was.request_seconds, 0.1, 300.0),
+        deadline_seconds=part.number("deadline_seconds", was.deadline_seconds, 0.02, 30.0),
     )

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from recommender.errors import NextbestError
 from recommender.workspace import Workspace
 from services.champion import Champion, ChampionConfig
 from services.clock import Clock
+from services.decision_journal import DecisionJournal, DecisionJournalConfig
 from services.group_commit import GroupCommit
 from services.journal import Journal
 from services.keys import Keyring
@@ -39,6 +41,7 @@ class DoorConfig:
 
     poll_seconds: float = 0.5
     states: StoredStatesConfig = field(default_factory=StoredStatesConfig)
+    journal: DecisionJournalConfig = field(default_factory=DecisionJournalConfig)
     champion: ChampionConfig = field(default_factory=ChampionConfig)
 
 
@@ -52,9 +55,12 @@ class Door:
         self.keyring = Keyring(workspace.keys)
         self.operator = OperatorFile(workspace)
         self.champion = Champion(workspace, lambda: self.operator.configuration.release, self.config.champion)
-        self.states = StoredStates(OnlineFeatures(workspace), self.config.states)
+        features = OnlineFeatures(workspace, lambda: self.operator.configuration.online_store)
+        self.states = StoredStates(features, self.config.states)
         self.writer = GroupCommit(workspace.journal)
-        self.reader = Journal(workspace.journal)  # used by the event loop's thread alone
+        # Used by the event loop's thread alone, which must not wait for it.
+        self.reader = Journal(workspace.journal, busy_seconds=self.config.journal.read_seconds)
+        self.journal = DecisionJournal(self.reader, self.writer, self.config.journal)
         self._told: dict[str, str] = {}
         self._closing = threading.Event()
         # Before the worker accepts its first request: the workers share one socket, so one that was not
@@ -83,36 +89,37 @@ class Door:
         return await asyncio.wrap_future(self.writer.submit(entry))
 
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
-        """Decide, and have the decision on disk before anybody hears of it."""
+        """Decide, and have the decision on disk before anybody hears of it: see `decision_journal` where that fails."""
+        until = time.monotonic() + self.operator.configuration.service.deadline_seconds
         lineup = self.champion.required()
         context = body.get("context")
         decided_ms = self.clock.request_moment(context if isinstance(context, dict) else {})
         placements = self.operator.configuration.placements
         request = self._known(DecisionRequest.parse(body, uuid4().hex, decided_ms, placements))
         state, is_degraded = await self.states.read(request.subject)
-        live = self.reader.live_events([request.subject], state["as_of_ms"] if state else 0)
+        live = self.journal.live_events(request.subject, state["as_of_ms"] if state else 0)
+        is_degraded = is_degraded or live is None
 
         def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
             return decide(
                 request,
                 state,
-                live.events,
+                live.events if live else (),
                 scorer,
                 placements,
-                journal_seq=live.journal_seq,
+                journal_seq=live.journal_seq if live else None,
                 is_degraded=is_degraded,
                 variant=variant,
             )
 
         decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
-        await self.record(Entry(decision=decision.to_row()))
-        return decision
+        return await self.journal.recorded(decision, until)
 
     def _known(self, request: DecisionRequest) -> DecisionRequest:
         """Give an anonymous person the canonical id that the warehouse knows them by."""
         if request.user_id is not None or request.anonymous_id is None:
             return request
-        identified = self.reader.identified(request.anonymous_id)
+        identified = self.journal.identified(request.anonymous_id)
         return dataclasses.replace(request, user_id=identified or anonymous_user(request.anonymous_id))
 
     def _watch(self) -> None:
@@ -122,8 +129,8 @@ class Door:
     def _follow(self) -> None:
         """Look at whatever changes under a running service: each look costs a `stat` unless something did."""
         for action in (
-            self.states.connect,
             self.operator.refresh,
+            self.states.connect,
             self.champion.refresh,
             self.keyring.refresh,
             self._follow_clock,

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 __all__ = [
     "STAGES",
+    "observe_circuit",
     "observe_fallback",
     "observe_features",
     "observe_refused_bundle",
@@ -29,6 +30,7 @@ __all__ = [
     "observe_shadow",
     "observe_state",
     "observe_tier",
+    "observe_unrecorded",
     "render",
     "stage",
 ]
@@ -48,6 +50,8 @@ _features = Counter("nextbest_feature_values", "Feature values of served slates"
 _fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=_OWN)
 _refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=_OWN)
 _shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=_OWN)
+_circuits = Counter("nextbest_circuits_opened", "Times a worker left a store alone", ["circuit"], registry=_OWN)
+_unrecorded = Counter("nextbest_unrecorded_decisions", "Slates served whose record failed", registry=_OWN)
 _BY_STAGE = {name: _stages.labels(name) for name in STAGES}
 
 
@@ -64,6 +68,15 @@ def observe_rejection(reason: str) -> None:
 
 def observe_tier(tier: str, is_degraded: bool) -> None:
     _tiers.labels(tier, str(is_degraded).lower()).inc()
+
+
+def observe_circuit(circuit: str) -> None:
+    """Count an opened circuit: "store" (states), "live" (reads of the journal) or "record" (its decisions)."""
+    _circuits.labels(circuit).inc()
+
+
+def observe_unrecorded() -> None:
+    _unrecorded.inc()
 
 
 def observe_state(source: str) -> None:

@@ -94,6 +94,7 @@ def _recommend_answer() -> dict[str, Any]:
             **texts,
             "items": {"type": "array", "items": item},
             "degraded": {"type": "boolean", "description": "A simpler tier answered than the one that should."},
+            "recorded": {"type": "boolean", "description": "False: the journal failed; no outcome can name it."},
         }
     )
 

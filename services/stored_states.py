@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.errors import FeatureStoreError
+from services import metrics
 from services.circuit_breaker import BreakerConfig, CircuitBreaker
 from services.online_features import OnlineFeatures
 
@@ -61,4 +62,5 @@ class StoredStates:
 
     def _tell(self, pause: float, problem: str) -> None:
         if pause:
+            metrics.observe_circuit("store")
             _LOG.warning("the online store is left alone for %s s: %s", pause, problem)

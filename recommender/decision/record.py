@@ -20,7 +20,8 @@ class Decision:
     """One answered request. `slate_*` run by rank, `candidate_*` cover everything scored and allowed or not.
 
     `slate_reasons` answer explicit needs; None where there were none. `trace`: see `decision.trace`.
-    `tier`: "full", "cold" (nothing stored about the person) or "popular" (the scorer failed).
+    `tier`: "full", "cold" (nothing stored about the person) or "popular" (the scorer failed). `is_recorded`: False
+    where the journal did not take the record in time; such a decision is of no use to anybody who learns.
     """
 
     request: DecisionRequest
@@ -46,6 +47,7 @@ class Decision:
     tier: str
     is_degraded: bool
     catalogue_seq: int = 0
+    is_recorded: bool = True
 
     def to_row(self) -> dict[str, Any]:
         """The columns of DECISION_SCHEMA in order; times as milliseconds, lists as lists, features as bytes."""
@@ -102,6 +104,7 @@ class Decision:
             "policy": self.policy,
             "variant": self.variant,
             "degraded": self.is_degraded,
+            "recorded": self.is_recorded,
         }
 
 

@@ -1,0 +1,104 @@
+"""The journal as a recommendation meets it: read and written within deadlines, done without where it fails.
+
+Events are another matter: they are not acknowledged before they are on disk. A person who waits for a list gets one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from recommender.decision.record import Decision
+from services import metrics
+from services.circuit_breaker import BreakerConfig, CircuitBreaker
+from services.group_commit import GroupCommit
+from services.journal import Journal, LiveEvents
+from services.records import Entry
+
+__all__ = ["DecisionJournal", "DecisionJournalConfig"]
+
+_LOG = logging.getLogger("nextbest.decision_journal")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DecisionJournalConfig:
+    """How patient a recommendation is with the journal.
+
+    `read_seconds`: how long a read waits where another process holds the file for itself; the whole worker waits with
+    it. `least_record_seconds`: what the record may take however late the decision already is: a commit takes 1 to 10 ms
+    on a quiet disk.
+    """
+
+    read_seconds: float = 0.02
+    least_record_seconds: float = 0.05
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+
+
+class DecisionJournal:
+    """One a worker, used by its event loop; reading and writing fail apart: a full disk can still be read."""
+
+    def __init__(self, reader: Journal, writer: GroupCommit, config: DecisionJournalConfig) -> None:
+        self._reader, self._writer, self._config = reader, writer, config
+        self.reads, self.records = CircuitBreaker(config.breaker), CircuitBreaker(config.breaker)
+
+    def identified(self, anonymous_id: str) -> str | None:
+        """The user that an anonymous id was identified as; None also where the journal cannot be read now."""
+        return self._read(lambda: self._reader.identified(anonymous_id))
+
+    def live_events(self, user_id: str, since_ms: int) -> LiveEvents | None:
+        """What was recorded of a person since a moment; None where the journal cannot be read now."""
+        return self._read(lambda: self._reader.live_events([user_id], since_ms))
+
+    async def recorded(self, decision: Decision, until: float) -> Decision:
+        """The decision once it is on disk; degraded and marked as not recorded where that failed by `until`.
+
+        `until` is a moment of `time.monotonic`. Nobody learns from a decision without a record: outcomes that name it
+        find nothing to belong to. Who is not sure to be answered in time is not recorded later either, unless the
+        writer had begun.
+        """
+        if not self.records.allows():
+            return _unrecorded(decision)
+        left = max(until - time.monotonic(), self._config.least_record_seconds)
+        written = self._writer.submit(Entry(decision=decision.to_row()))
+        try:
+            async with asyncio.timeout(left):
+                await asyncio.wrap_future(written)
+        except (sqlite3.Error, OSError, TimeoutError) as problem:  # TimeoutError: a kind of OSError
+            if not (written.done() and not written.cancelled() and written.exception() is None):
+                self._failed(self.records, "record", problem)
+                return _unrecorded(decision)
+        except BaseException:
+            self.records.failed()  # the caller went away: nothing is known, but a trial is over
+            raise
+        self.records.succeeded()
+        return decision
+
+    def _read(self, read: Callable[[], T]) -> T | None:
+        if not self.reads.allows():
+            return None
+        try:
+            found = read()
+        except (sqlite3.Error, OSError) as problem:
+            self._failed(self.reads, "live", problem)
+            return None
+        self.reads.succeeded()
+        return found
+
+    def _failed(self, breaker: CircuitBreaker, circuit: str, problem: Exception) -> None:
+        if pause := breaker.failed():
+            metrics.observe_circuit(circuit)
+            _LOG.error(
+                "the journal is left alone for %s s (%s): %s", pause, circuit, str(problem) or "no answer in time"
+            )
+
+
+def _unrecorded(decision: Decision) -> Decision:
+    metrics.observe_unrecorded()
+    return replace(decision, is_degraded=True, is_recorded=False)
