@@ -25,8 +25,9 @@ from recommender.decision.slots import fill
 from recommender.decision.trace import trace_of
 from recommender.errors import IntegrityError
 from recommender.events import Interaction
+from recommender.person_state import PersonState
 from recommender.retrieval.knowledge import reason
-from recommender.states import USER_STATE_SCHEMA, ItemTable, UserStates, empty_state, merge_live
+from recommender.states import USER_STATE_SCHEMA, ItemTable, empty_state, merge_live
 
 __all__ = ["Decision", "DecisionRequest", "decide", "state_of"]
 
@@ -58,7 +59,7 @@ def decide(
     as_of_ms, tier = None, "cold" if state_row is None else "full"
     try:
         state = state_of(request.subject, state_row, live_events)
-        user, as_of_ms = UserStates.from_rows([state]), state["as_of_ms"] or None
+        user, as_of_ms = PersonState(state), state["as_of_ms"] or None
         bought = bought_items(state)
         ask = Ask.of(request, placement, bought, scorer.items)
         pool = personal_pool(ask, user, scorer)
@@ -84,6 +85,7 @@ def decide(
         feature_version=scorer.feature_version,
         tier=tier,
         is_degraded=is_degraded,
+        catalogue_seq=scorer.catalogue_seq,
     )
 
 

@@ -19,8 +19,9 @@ from recommender.decision.record import feature_bytes
 from recommender.decision.slots import fill
 from recommender.decision.trace import plan_of
 from recommender.events import Interaction
+from recommender.person_state import PersonState
 from recommender.retrieval.knowledge import Needs
-from recommender.states import Contexts, UserStates
+from recommender.states import Contexts
 
 __all__ = ["Replay", "replay"]
 
@@ -61,7 +62,7 @@ def replay(
         return Replay(record_row["slate_features"] == b"", True, is_drawn)
     else:
         subject = record_row["user_id"] or record_row["anonymous_id"]
-        user = UserStates.from_rows([state_of(subject, state_row, live_events)])
+        user = PersonState(state_of(subject, state_row, live_events))
         again = scorer.score(user, _contexts(record_row), index)
         features = feature_bytes(again.features[_rows(again, index)])
         again = replace(again, scores=_ranking_scores(record_row, trace, again, scorer))

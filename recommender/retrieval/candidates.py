@@ -14,6 +14,7 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.panels import Panel
+from recommender.retrieval.seeds import Seeds
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
@@ -47,7 +48,7 @@ class UserBatch:
         assert len(users) == len(contexts), f"{len(users)} users, {len(contexts)} contexts"
         item = items.positions(users.flat("history_item_ids"))
         owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("history_item_ids")))
-        known = np.flatnonzero(item >= 0)
+        known = (item >= 0).nonzero()[0]
         recent_owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("recent_item_ids")))
         recent = items.positions(users.flat("recent_item_ids"))
         return cls(users, contexts, items, owner[known], item[known], known, recent_owner, recent)
@@ -65,6 +66,8 @@ class UserBatch:
     def recent_is_skip(self) -> npt.NDArray[np.bool_]:
         """Whether each recent event is a skip."""
         types = self.users.flat("recent_event_types")
+        if isinstance(types, list):
+            return np.array([one == "skip" for one in types], dtype=np.bool_)
         return np.asarray(pc.equal(types, "skip").to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     @cached_property
@@ -73,6 +76,11 @@ class UserBatch:
         named = self.contexts.context_item_ids
         owner = np.repeat(np.arange(len(self)), [len(items) for items in named])
         return owner, self.items.positions([item for items in named for item in items])
+
+    @cached_property
+    def has_context(self) -> npt.NDArray[np.bool_]:
+        """Whether each user's context names an item, known or not."""
+        return np.array([len(items) > 0 for items in self.contexts.context_item_ids], dtype=np.bool_)
 
     @cached_property
     def history_age_days(self) -> npt.NDArray[np.float64]:
@@ -104,10 +112,13 @@ class UserBatch:
         recent = (self.recent_user[early:late] - start, self.recent_item[early:late])
         return UserBatch(users, contexts, self.items, owner, self.history_item[low:high], rows, *recent)
 
+    def seeds(self, values: npt.NDArray[np.floating]) -> Seeds:
+        """The history's items with one weight an entry."""
+        return Seeds(self.history_item, values.astype(np.float32), self.history_offsets, len(self.items))
+
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_matrix:
         """Users × items with one value a history entry, float32."""
-        parts = (values.astype(np.float32), self.history_item.astype(np.int32), self.history_offsets.astype(np.int32))
-        return sparse.csr_matrix(parts, shape=(len(self), len(self.items)), copy=False)
+        return self.seeds(values).matrix()
 
 
 class CandidateGenerator(Protocol):

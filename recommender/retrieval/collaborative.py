@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import DensePanel, Panel, panel_of
+from recommender.retrieval.panels import Columns, DensePanel, Panel
+from recommender.retrieval.seeds import Seeds
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 
 __all__ = ["AlsConfig", "AlsGenerator", "EaseConfig", "EaseGenerator", "fit_als", "fit_ease"]
@@ -50,8 +52,7 @@ class EaseGenerator:
     name: str = "ease"  # also the prefix of its arrays: two fits live in one retriever
 
     def scores(self, batch: UserBatch) -> Panel:
-        row = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        return panel_of(row @ self.weights)
+        return batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days)).follow(self.weights)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return matrix_arrays(self.name, self.weights)
@@ -140,15 +141,13 @@ class AlsGenerator:
     name: str = "als"
 
     def scores(self, batch: UserBatch) -> Panel:
-        row = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        users = row @ self.fold_in
-        n_users, factors = users.shape
-        columns = np.tile(np.arange(factors, dtype=np.int32), n_users)
-        starts = np.arange(n_users + 1, dtype=np.int32) * factors
-        parts = (users.ravel(), columns, starts)
-        return DensePanel(
-            np.asarray(sparse.csr_matrix(parts, shape=(n_users, factors)) @ self.item_factors), self.chosen
-        )
+        history = batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days))
+        people = Seeds.dense(history.fold(self.fold_in))
+        return DensePanel(people.fold(self.item_factors), self._covered)
+
+    @cached_property
+    def _covered(self) -> Columns:
+        return Columns.of(self.chosen, len(self.fold_in))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {"als_fold_in": self.fold_in, "als_item_factors": self.item_factors, "als_chosen": self.chosen}

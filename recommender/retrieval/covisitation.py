@@ -14,7 +14,8 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import Panel, panel_of
+from recommender.retrieval.panels import Panel
+from recommender.retrieval.seeds import Seeds
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
@@ -79,8 +80,7 @@ class CovisitationGenerator:
     name: str = "covisitation"
 
     def scores(self, batch: UserBatch) -> Panel:
-        seeds = batch.matrix(np.exp2(-batch.history_age_days / self.config.half_life_days))
-        return panel_of(seeds @ self._neighbours)
+        return batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days)).follow(self._neighbours)
 
     @cached_property
     def _neighbours(self) -> sparse.csr_matrix:
@@ -103,7 +103,7 @@ class SessionGenerator:
     name: str = "session"
 
     def scores(self, batch: UserBatch) -> Panel:
-        return panel_of(self._seeds(batch) @ self._neighbours)
+        return self._seeds(batch).follow(self._neighbours)
 
     @cached_property
     def _neighbours(self) -> sparse.csr_matrix:
@@ -112,7 +112,7 @@ class SessionGenerator:
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # the pairs are kept once, by CovisitationGenerator
 
-    def _seeds(self, batch: UserBatch) -> sparse.csr_matrix:
+    def _seeds(self, batch: UserBatch) -> Seeds:
         users = batch.users
         offsets = users.offsets("recent_item_ids")
         owner, item = batch.recent_user, batch.recent_item
@@ -127,8 +127,7 @@ class SessionGenerator:
         order = np.argsort(owner, kind="stable")
         order = order[item[order] >= 0]
         starts = np.concatenate([[0], np.cumsum(np.bincount(owner[order], minlength=len(batch)))])
-        parts = (weight[order].astype(np.float32), item[order].astype(np.int32), starts.astype(np.int32))
-        return sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
+        return Seeds(item[order], weight[order].astype(np.float32), starts, len(batch.items))
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,9 @@ class BoughtTogetherGenerator:
     def scores(self, batch: UserBatch) -> Panel:
         owner, shown = batch.context_items
         known = shown >= 0
-        parts = (np.ones(known.sum(), dtype=np.float32), (owner[known], shown[known]))
-        seeds = sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
-        return panel_of(seeds @ self._neighbours)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(owner[known], minlength=len(batch)))])
+        weights = np.ones(len(owner), dtype=np.float32)[known]
+        return Seeds(shown[known], weights, starts, len(batch.items)).follow(self._neighbours)
 
     @cached_property
     def _neighbours(self) -> sparse.csr_matrix:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import Panel, panel_of
+from recommender.retrieval.panels import Panel
 from recommender.states import ItemTable
 
 __all__ = [
@@ -43,7 +43,7 @@ class HistoryGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         decay = np.exp2(-batch.history_age_days / self.config.half_life_days)
-        return panel_of(batch.matrix(decay * batch.history("strengths")))
+        return batch.seeds(decay * batch.history("strengths")).panel()
 
     def arrays(self) -> Arrays:
         return {}
@@ -66,7 +66,7 @@ class ViewedGenerator:
     def scores(self, batch: UserBatch) -> Panel:
         is_open = batch.history("purchase_counts") == 0
         decay = np.exp2(-batch.history_age_days / self.config.half_life_days)
-        return panel_of(batch.matrix(np.where(is_open, decay * batch.history("strengths"), 0.0)))
+        return batch.seeds(np.where(is_open, decay * batch.history("strengths"), 0.0)).panel()
 
     def arrays(self) -> Arrays:
         return {}
@@ -103,7 +103,7 @@ class ReplenishGenerator:
         gap = np.maximum((known * own + prior * typical) / (known + prior), self.config.min_days)
         again = (known + 2 * self.repeat[batch.history_item]) / (known + 2)
         due = batch.history_age_days / gap
-        return panel_of(batch.matrix(np.where(bought > 0, again * due * np.exp(1 - due), 0.0)))
+        return batch.seeds(np.where(bought > 0, again * due * np.exp(1 - due), 0.0)).panel()
 
     def arrays(self) -> Arrays:
         return {"replenish_gap_days": self.gap_days, "replenish_repeat": self.repeat}

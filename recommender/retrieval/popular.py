@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import Panel, SharedPanel
+from recommender.retrieval.panels import Panel, SharedPanel, SharedScores
 from recommender.states import ItemTable
 
 __all__ = ["ArrivalsConfig", "PopularConfig", "PopularGenerator", "fit_arrivals", "fit_popular", "fit_trending"]
@@ -38,7 +39,11 @@ class PopularGenerator:
     item_scores: npt.NDArray[np.float32]
 
     def scores(self, batch: UserBatch) -> Panel:
-        return SharedPanel(self.item_scores, len(batch))
+        return SharedPanel(self._shared, len(batch))
+
+    @cached_property
+    def _shared(self) -> SharedScores:
+        return SharedScores(self.item_scores)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # derived from the item table, which a bundle holds

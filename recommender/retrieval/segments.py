@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import Panel, panel_of
+from recommender.retrieval.panels import Panel
+from recommender.retrieval.seeds import Seeds
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
@@ -58,18 +59,25 @@ class PopularSegmentGenerator:
         }
         place = np.stack([self._rows(kind, texts) for kind, texts in known.items()], axis=1)
         user, kind = np.nonzero(place >= 0)
-        count = np.maximum((place >= 0).sum(axis=1), 1)
-        parts = ((1.0 / count[user]).astype(np.float32), (user, place[user, kind]))
-        return panel_of(sparse.csr_matrix(parts, shape=(len(batch), len(self.names))) @ self.shares)
+        count = (place >= 0).sum(axis=1)
+        starts = np.concatenate([[0], np.cumsum(count)])
+        weights = (1.0 / count[user]).astype(np.float32)
+        return Seeds(place[user, kind], weights, starts, len(self.names)).follow(self.shares)
 
-    def _rows(self, kind: str, segments: pa.Array) -> npt.NDArray[np.int64]:
+    def _rows(self, kind: str, segments: pa.Array | Sequence[str]) -> npt.NDArray[np.int64]:
         """Row of each person's segment; −1 for none, or one too small to have a list."""
+        if isinstance(segments, list):
+            return np.array([self._row.get(f"{kind}:{segment}", -1) for segment in segments], dtype=np.int64)
         found = pc.index_in(pc.binary_join_element_wise(pa.scalar(f"{kind}:"), segments, ""), value_set=self._names)
         return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
     @cached_property
     def _names(self) -> pa.Array:
         return pa.array(self.names.tolist(), pa.string())
+
+    @cached_property
+    def _row(self) -> Mapping[str, int]:
+        return {name: row for row, name in enumerate(self.names.tolist())}
 
     def arrays(self) -> Arrays:
         return {"segment_names": self.names, **matrix_arrays("segment_shares", self.shares)}
@@ -120,8 +128,9 @@ class PopularCategoryGenerator:
         total = np.bincount(batch.history_user, weights=weight, minlength=len(batch))
         share = weight / np.maximum(total, 1e-12)[batch.history_user]
         known = code >= 0
-        parts = (share[known].astype(np.float32), (batch.history_user[known], code[known]))
-        return panel_of(sparse.csr_matrix(parts, shape=(len(batch), self.shares.shape[0])) @ self.shares)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(batch.history_user[known], minlength=len(batch)))])
+        seeds = Seeds(code[known], share[known].astype(np.float32), starts, self.shares.shape[0])
+        return seeds.follow(self.shares)
 
     def arrays(self) -> Arrays:
         return {}  # derived from the item table, which a bundle holds
@@ -141,6 +150,8 @@ def fit_popular_category(items: ItemTable, config: CategoryConfig) -> PopularCat
     return PopularCategoryGenerator(code, sparse.csr_matrix(parts, shape=(width, len(items))), config)
 
 
-def _first_known(now: npt.ArrayLike, last: pa.Array) -> pa.Array:
+def _first_known(now: Sequence[str], last: pa.Array | Sequence[str]) -> pa.Array | Sequence[str]:
+    if isinstance(last, list):
+        return [first or second for first, second in zip(now, last, strict=True)]
     current = pa.array(now, pa.string())
     return pc.if_else(pc.equal(current, ""), last, current)

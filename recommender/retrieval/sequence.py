@@ -13,10 +13,11 @@ from scipy import sparse
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.item_vectors import ItemVectors, item_vectors
-from recommender.retrieval.panels import DensePanel, Panel
+from recommender.retrieval.panels import Columns, DensePanel, Panel
+from recommender.retrieval.seeds import Seeds
 from recommender.states import ItemTable
 
-__all__ = ["SequenceConfig", "SequenceGenerator", "fit_sequence"]
+__all__ = ["SequenceConfig", "SequenceGenerator", "fit_sequence", "suggested_vectors"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -55,37 +56,34 @@ class SequenceGenerator:
     name: str = "sequence"
 
     def scores(self, batch: UserBatch) -> Panel:
-        mind = self._mind(batch)
-        people = mind @ self.vectors
+        people = self._mind(batch).fold(self.vectors)
         length = np.sqrt((people.astype(np.float64) ** 2).sum(axis=1))
-        people = (people / np.maximum(length, 1e-9)[:, None]).astype(np.float32)
-        n_users, factors = people.shape
-        columns = np.tile(np.arange(factors, dtype=np.int32), n_users)
-        starts = np.arange(n_users + 1, dtype=np.int32) * factors
-        # A sparse product: dense BLAS gives other bits for other batch shapes.
-        rows = sparse.csr_matrix((people.ravel(), columns, starts), shape=(n_users, factors))
-        return DensePanel(np.maximum(np.asarray(rows @ self._covered), np.float32(0)), self.chosen)
+        seeds = Seeds.dense((people / np.maximum(length, 1e-9)[:, None]).astype(np.float32))
+        return DensePanel(np.maximum(seeds.fold(self._covered), np.float32(0)), self._columns)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns.of(self.chosen, len(self.vectors))
 
     @cached_property
     def _covered(self) -> Floats:
         return np.ascontiguousarray(self.vectors[self.chosen].T)
 
-    def _mind(self, batch: UserBatch) -> sparse.csr_matrix:
-        """Users × items: what each of the latest events weighs."""
+    def _mind(self, batch: UserBatch) -> Seeds:
+        """What each of the latest events weighs."""
         shown_user, shown = batch.context_items
         at = batch.users.flat_integers("recent_ms")
         age = np.maximum(batch.contexts.at_ms[batch.recent_user] - at, 0) / DAY_MS
         place = np.arange(len(at)) - np.searchsorted(batch.recent_user, batch.recent_user)
         newest = age[np.searchsorted(batch.recent_user, batch.recent_user)] if len(at) else age
         fade = np.exp2(-place / self.config.half_life_events - (age - newest) / self.config.half_life_days)
-        usual = ~batch.recent_is_skip & (batch.recent_item >= 0) & ~np.isin(batch.recent_user, shown_user)
+        usual = ~batch.recent_is_skip & (batch.recent_item >= 0) & ~batch.has_context[batch.recent_user]
         user = np.concatenate([shown_user[shown >= 0], batch.recent_user[usual]])
         item = np.concatenate([shown[shown >= 0], batch.recent_item[usual]])
         weight = np.concatenate([np.ones((shown >= 0).sum()), fade[usual]])
         order = np.argsort(user, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(batch)))])
-        parts = (weight[order].astype(np.float32), item[order].astype(np.int32), starts.astype(np.int32))
-        return sparse.csr_matrix(parts, shape=(len(batch), len(batch.items)))
+        return Seeds(item[order], weight[order].astype(np.float32), starts, len(batch.items))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {"sequence_vectors": self.vectors[self.chosen], "sequence_chosen": self.chosen}
@@ -167,8 +165,24 @@ def _suggested(
     """Vectors from content, by the ridge regression of the seen items' vectors on their content (Gantner et al. 2010),
     solved by conjugate gradients: 20 steps of sparse products, whatever the number of features."""
     features = content.matrix[chosen].astype(np.float64)
-    known = features[np.flatnonzero(is_seen)]
-    target = known.T @ vectors[is_seen]
+    return _of_length_one(np.asarray(features @ _regressed(features[is_seen.nonzero()[0]], vectors[is_seen], ridge)))
+
+
+def suggested_vectors(generator: SequenceGenerator, content: ItemVectors, later: sparse.csr_matrix) -> Floats:
+    """Vectors float32 (n, factors) that content suggests for items that the generator was not fitted with.
+
+    `content`: that of its items; `later`: rows of the same features. The regression is made anew, on all covered items:
+    which of them were seen often enough is not kept, and the others' vectors lie where it put them.
+    """
+    known = generator.chosen[np.abs(generator.vectors[generator.chosen]).sum(axis=1) > 0]
+    features, vectors = content.matrix[known].astype(np.float64), generator.vectors[known].astype(np.float64)
+    weights = _regressed(features, vectors, generator.config.ridge)
+    return _of_length_one(np.asarray(later.astype(np.float64) @ weights)).astype(np.float32)
+
+
+def _regressed(known: sparse.csr_matrix, vectors: npt.NDArray[np.float64], ridge: float) -> npt.NDArray[np.float64]:
+    """Weights (n_features, factors) that take the features of each row to its vector."""
+    target = known.T @ vectors
     weights = np.zeros_like(target)
     rest, direction = target.copy(), target.copy()
     size = (rest**2).sum(axis=0)
@@ -179,7 +193,7 @@ def _suggested(
         rest -= step * image
         size, before = (rest**2).sum(axis=0), size
         direction = rest + size / np.maximum(before, 1e-30) * direction
-    return _of_length_one(np.asarray(features @ weights))
+    return weights
 
 
 def _of_length_one(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

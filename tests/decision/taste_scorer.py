@@ -38,7 +38,7 @@ class TasteScorer:
         novel: bool = False,
         generators: Sequence[str] | None = None,
     ) -> Scored:
-        touched = user.flat("history_item_ids").to_pylist()
+        touched = [str(item_id) for item_id in user.flat("history_item_ids")]
         index = np.arange(len(self.items)) if item_index is None else item_index
         if novel and item_index is None:
             index = np.setdiff1d(index, self.items.positions(touched))

@@ -7,7 +7,16 @@ import pytest
 from scipy import sparse
 
 from recommender.retrieval import panels
-from recommender.retrieval.panels import DensePanel, Excluded, Panel, SharedPanel, SparsePanel, panel_of
+from recommender.retrieval.panels import (
+    Columns,
+    DensePanel,
+    Excluded,
+    Panel,
+    SharedPanel,
+    SharedScores,
+    SparsePanel,
+    panel_of,
+)
 
 USERS, ITEMS = 40, 300
 
@@ -53,9 +62,11 @@ def test_the_best_are_the_same_in_every_shape(limit: int, excluded: Excluded) ->
     halves[:, columns] = values[:, columns]
     assert pairs_of(DensePanel(values), limit, excluded) == expected_top(values, limit, excluded)
     assert pairs_of(SparsePanel(sparse.csr_matrix(values)), limit, excluded) == expected_top(values, limit, excluded)
-    assert pairs_of(DensePanel(values[:, columns], columns), limit, excluded) == expected_top(halves, limit, excluded)
+    assert pairs_of(DensePanel(values[:, columns], Columns.of(columns, ITEMS)), limit, excluded) == expected_top(
+        halves, limit, excluded
+    )
     same = np.tile(values[0], (USERS, 1))
-    assert pairs_of(SharedPanel(values[0], USERS), limit, excluded) == expected_top(same, limit, excluded)
+    assert pairs_of(SharedPanel(SharedScores(values[0]), USERS), limit, excluded) == expected_top(same, limit, excluded)
 
 
 def test_blocks_of_sparse_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +84,8 @@ def test_pairs_and_maxima_are_the_values_themselves() -> None:
     shapes: list[tuple[Panel, np.ndarray]] = [
         (DensePanel(values), values),
         (SparsePanel(sparse.csr_matrix(values)), values),
-        (DensePanel(values[:, columns], columns), halves),
-        (SharedPanel(values[0], USERS), same),
+        (DensePanel(values[:, columns], Columns.of(columns, ITEMS)), halves),
+        (SharedPanel(SharedScores(values[0]), USERS), same),
     ]
     for panel, expected in shapes:
         assert panel.at(user, item).tolist() == expected.ravel().tolist()
@@ -90,9 +101,9 @@ def test_a_product_is_dense_for_a_small_catalogue_and_sparse_for_a_large_one(mon
 def test_nothing_is_found_in_an_empty_panel() -> None:
     nobody = np.zeros(0, dtype=np.int64)
     for panel in (
-        DensePanel(np.zeros((2, 0), np.float32), nobody),
+        DensePanel(np.zeros((2, 0), np.float32), Columns.of(nobody, 9)),
         SparsePanel(sparse.csr_matrix((2, 9), dtype=np.float32)),
-        SharedPanel(np.zeros(9, np.float32), 2),
+        SharedPanel(SharedScores(np.zeros(9, np.float32)), 2),
     ):
         assert [part.tolist() for part in panel.top(3, Excluded())] == [[], []]
         assert panel.best().tolist() == [0, 0]
