@@ -27,6 +27,11 @@ class Scorer(Protocol):
     def items(self) -> ItemTable: ...
 
     @property
+    def catalogue_seq(self) -> int:
+        """Row of the journal's catalogue up to which later rows were laid over the items; 0: none were."""
+        ...
+
+    @property
     def generators(self) -> Sequence[str]:
         """Names of those that propose candidates."""
         ...

@@ -23,11 +23,16 @@ __all__ = ["RankingModel"]
 
 @dataclass(frozen=True)
 class RankingModel:
-    """A retriever and a ranker over the same feature columns."""
+    """A retriever and a ranker over the same feature columns.
+
+    `catalogue_seq`: row of the journal's catalogue up to which later rows were laid over the items (see
+    `model.later_items`); 0: none were.
+    """
 
     ranker: Ranker
     retriever: Retriever
     matrix: ItemMatrix = field(init=False, repr=False)
+    catalogue_seq: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         wanted = feature_names(self.retriever.names)

@@ -28,6 +28,7 @@ class TasteScorer:
     feature_version: str = "five"
     generators: tuple[str, ...] = ("dear",)
     retrieved: int = 100
+    catalogue_seq: int = 0
     calls: list[int] = field(default_factory=list)
 
     def score(

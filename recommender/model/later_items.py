@@ -1,0 +1,62 @@
+"""A loaded model over a catalogue that has moved on since: the same ranker, new and changed items beside the known.
+
+Features of a later item are those that a pipeline run would give an item nobody has touched. Nothing is learned here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from recommender.catalogue import Overlay, lay_over
+from recommender.later_attributes import lay_attributes
+from recommender.model.items import ItemMatrix
+from recommender.model.scorer import RankingModel
+from recommender.retrieval.later_items import later_codes, lay_generators
+
+__all__ = ["lay_items"]
+
+Model = TypeVar("Model", bound=RankingModel)
+
+
+def lay_items(model: Model, changes: pa.Table, catalogue_seq: int) -> Model:
+    """The model with rows of CATALOGUE_SCHEMA (one an item) laid over its items; the one given stays as it is.
+
+    `catalogue_seq`: the journal's row up to which `changes` go; decisions are recorded with it. The same rows give the
+    same bits, whatever was laid over before.
+    """
+    overlay = lay_over(model.items, changes)
+    lay_attributes(overlay)
+    laid = object.__new__(type(model))
+    given = {field.name: getattr(model, field.name) for field in fields(model)}
+    given |= {
+        "retriever": lay_generators(model.retriever, overlay),
+        "matrix": _lay_matrix(model.matrix, overlay),
+        "catalogue_seq": catalogue_seq,
+    }
+    for name, value in given.items():
+        object.__setattr__(laid, name, value)
+    return laid
+
+
+def _lay_matrix(below: ItemMatrix, overlay: Overlay) -> ItemMatrix:
+    rows = overlay.touched
+    part = ItemMatrix.of(overlay.part(rows))
+    made = {
+        name: _placed(getattr(below, name), rows, getattr(part, name), len(overlay.items))
+        for name in ("fixed", "listed_ms", "last_ms", "log_price")
+    }
+    category, brand = (later_codes(getattr(below, name), overlay, name) for name in ("category", "brand"))
+    return ItemMatrix(category=category, brand=brand, **made)
+
+
+def _placed(
+    below: np.typing.NDArray[np.generic], rows: np.typing.NDArray[np.int64], part: np.typing.NDArray[np.generic], n: int
+) -> np.typing.NDArray[np.generic]:
+    found = np.empty((n, *below.shape[1:]), dtype=below.dtype)
+    found[: len(below)] = below
+    found[rows] = part
+    return found
