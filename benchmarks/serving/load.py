@@ -69,6 +69,7 @@ class Load:
     seed: int = 1
     keep_ids: bool = False
     timeout_seconds: float = 30.0
+    retries: int = 0
 
 
 @dataclass(frozen=True)

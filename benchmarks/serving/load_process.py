@@ -53,14 +53,17 @@ class Sender:
         method, url, body, headers = self._bodies[kind][place % len(self._bodies[kind])]
         uid = f"{self._prefix}{number}"
         status, is_degraded = NO_ANSWER, False
-        try:
-            async with session.request(method, url, data=body.replace(UID, uid.encode()), headers=headers) as answer:
-                text = await answer.read()
-                status, is_degraded = answer.status, b'"degraded":true' in text
-                if status >= 400:
-                    self.refusals.setdefault(status, text[:300].decode(errors="replace"))
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            self.errors[type(problem).__name__] += 1
+        for _ in range(1 + self._load["retries"]):
+            try:
+                data = body.replace(UID, uid.encode())
+                async with session.request(method, url, data=data, headers=headers) as answer:
+                    text = await answer.read()
+                    status, is_degraded = answer.status, b'"degraded":true' in text
+                    if status >= 400:
+                        self.refusals.setdefault(status, text[:300].decode(errors="replace"))
+                break
+            except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+                self.errors[type(problem).__name__] += 1
         if self._load["keep_ids"] and 200 <= status < 300:
             self.acknowledged.append(uid)
         self.rows.append((due, time.monotonic() - due, kind, status, is_degraded))
