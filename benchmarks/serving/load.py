@@ -85,6 +85,7 @@ class LoadResult:
     errors: Mapping[str, int]
     acknowledged: Sequence[str]
     refusals: Mapping[str, str]  # the first body of every status of 400 and more
+    began: float = 0.0  # the first request's moment, on the clock of `time.monotonic`
 
     @cached_property
     def elapsed(self) -> float:
@@ -202,6 +203,7 @@ class RunningLoad:
             dict(sum((Counter(one["errors"]) for one in told), Counter())),
             [uid for one in told for uid in one["acknowledged"]],
             {status: text for one in told for status, text in one["refusals"].items()},
+            float(rows["due"].min(initial=np.inf)),
         )
 
 
