@@ -3,11 +3,16 @@
 SQLite with a write-ahead log and `synchronous=FULL`: 0 of 20,249 acknowledged events were lost under
 `kill -9`, where buffered JSON lines lost 980 of 12,419. Several processes may append; each transaction
 is whole. What the journal holds leaves as Parquet through `services.journal_export`.
+
+A transaction of decisions alone is written, but not synced at once: no kill of a process loses it, and whoever
+writes syncs within a second (0.13 instead of 0.38 ms an answer, p99 1 instead of 6). A loss of power may take
+decisions of that second; their outcomes then name a decision that is not there, and are learned from as events.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from recommender.events import Interaction
-from services.catalogue_log import CATALOGUE_TABLE, store_rows
+from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.journal_export import export_journal, export_table
 from services.records import Entry, Message, OpenLetter, Receipt, RecordedEvent, anonymous_user
@@ -86,24 +92,38 @@ class Journal:
         # isolation_level=None: transactions are opened here and nowhere implicitly.
         self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         self._connection.execute("pragma synchronous = full")
+        self._syncs = True
+        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        self.has_unsynced = False
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
             self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE)
 
     def close(self) -> None:
+        if self.has_unsynced:
+            self.sync()
         self._connection.close()
+        os.close(self._lock)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Hold the journal's lock file: SQLite's own waiting sleeps up to 100 ms between tries, this wakes at once."""
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
             yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
-        """Store all entries in one transaction; a receipt means committed and synced. Raises sqlite3.Error."""
+        """Store all entries in one transaction; a receipt means committed, and synced unless of decisions alone.
+
+        Raises sqlite3.Error.
+        """
         run = self._connection.execute
+        if (syncs := any(entry.needs_sync for entry in entries)) != self._syncs:
+            run(f"pragma synchronous = {'full' if syncs else 'normal'}")
+            self._syncs = syncs
         run("begin immediate")
         try:
             receipts = [self._store(entry) for entry in entries]
@@ -112,7 +132,17 @@ class Journal:
             if self._connection.in_transaction:
                 run("rollback")
             raise
+        self.has_unsynced = not syncs  # syncing the log syncs what was written before as well
         return receipts
+
+    def sync(self) -> None:
+        """Sync what was only written. Raises OSError."""
+        log = os.open(self._path.with_name(self._path.name + "-wal"), os.O_RDONLY)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
+        self.has_unsynced = False
 
     def live_events(self, user_ids: Sequence[str], since_ms: int) -> LiveEvents:
         """Events of these users, and of the anonymous ids identified as them, recorded at or after `since_ms`."""
@@ -132,6 +162,14 @@ class Journal:
         """One decision's record: the columns of DECISION_SCHEMA, times as `*_at` in milliseconds."""
         row = self._connection.execute(_DECISION, (decision_id,)).fetchone()
         return None if row is None else {**orjson.loads(row[0]), "slate_features": row[1]}
+
+    def catalogue_seq(self) -> int:
+        """The highest row of the catalogue; 0 where nothing was said of any item."""
+        return latest_change(self._connection)
+
+    def catalogue_changes(self, after: int, until: int) -> pa.Table:
+        """What was said of each item that changed after row `after`, up to row `until`: see `catalogue_log`."""
+        return changes_between(self._connection, after, until)
 
     def open_letters(self, after: int, limit: int) -> list[OpenLetter]:
         """Dead letters that wait for a replay, oldest first, from the one after `after` on."""

@@ -99,10 +99,15 @@ class Entry:
     items: tuple[CatalogueRow, ...] = ()
     settled: tuple[Settled, ...] = ()
 
+    @property
+    def needs_sync(self) -> bool:
+        """Whether it must survive a loss of power as soon as it is acknowledged; a decision must survive a kill."""
+        return bool(self.messages or self.dead_letters or self.items or self.settled)
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an entry, once committed and synced."""
+    """What became of an entry, once committed."""
 
     stored: int = 0
     duplicates: int = 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +238,59 @@ def test_an_entry_that_cannot_be_stored_fails_alone(workspace: Workspace) -> Non
     with pytest.raises(TypeError):
         futures[1].result()
     writer.close()
+
+
+def test_events_are_synced_when_acknowledged_and_decisions_soon_after(tmp_path):
+    journal = Journal(tmp_path / "journal.db")
+    with journal.turn():
+        journal.append([Entry(decision=decision("d1"))])
+    assert journal.has_unsynced
+    with journal.turn():
+        journal.append([Entry(decision=decision("d2")), entry(click("m1"))])
+    assert not journal.has_unsynced
+    with journal.turn():
+        journal.append([Entry(decision=decision("d3"))])
+    journal.sync()
+    assert not journal.has_unsynced
+    journal.close()
+
+
+@pytest.mark.slow
+def test_an_idle_writer_syncs_what_it_only_wrote(tmp_path):
+    writer = GroupCommit(tmp_path / "journal.db")
+    writer.submit(Entry(decision=decision("d1"))).result(5)
+    deadline = time.monotonic() + 20
+    while writer._journal.has_unsynced:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    writer.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from services.group_commit import GroupCommit
+from tests.services.test_journal import click, decision, entry
+from services.records import Entry
+
+writer = GroupCommit(Path(sys.argv[1]))
+for number in range(200):
+    told = entry(click(f"m{number}")) if number % 3 == 0 else Entry(decision=decision(f"d{number}"))
+    writer.submit(told).result()
+    print(number, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_writer_has_lost_nothing_that_it_answered_for_decisions_included(tmp_path):
+    path = tmp_path / "journal.db"
+    project = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=project, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    answered = [int(line) for line in done.stdout.split()]
+    assert len(answered) == 200
+    journal = Journal(path)
+    assert all(journal.decision(f"d{number}") for number in answered if number % 3)
+    assert journal.counts()["events"] == sum(number % 3 == 0 for number in answered)
+    journal.close()
