@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestration.cli_events import add_event_verbs
+from orchestration.cli_policy import add_policy_verbs
 from orchestration.cli_release import add_release_verbs
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_placements,
         add_release_verbs,
         add_event_verbs,
+        _add_policy,
         _add_status,
         _add_explain,
         _add_export,
@@ -64,6 +66,10 @@ def _add_demo(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
     demo.add_argument("--once", action="store_true", help="end after the summary")
     demo.set_defaults(action=_demo)
+
+
+def _add_policy(verbs: Verbs) -> None:
+    add_policy_verbs(verbs, _show)
 
 
 def _add_run(verbs: Verbs) -> None:
