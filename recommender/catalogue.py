@@ -27,11 +27,12 @@ OFFERED = ("price_micros", "is_available", "listed_ms")
 @dataclass(frozen=True)
 class Overlay:
     """`items`: the wider table; `base`: the one below. `changed` maps a column to the rows of `base` that it changed
-    in, ascending."""
+    in, ascending. `changes`: the rows laid over that say anything new; laid alone they give the same table."""
 
     base: ItemTable
     items: ItemTable
     changed: dict[str, Rows]
+    changes: pa.Table
 
     @cached_property
     def added(self) -> Rows:
@@ -83,7 +84,8 @@ def lay_over(base: ItemTable, changes: pa.Table) -> Overlay:
     if len(new):
         names = added["item_id"].to_pylist()
         index = index | dict(zip(names, range(len(base), len(base) + len(names)), strict=True))
-    return Overlay(base, ItemTable(table, index), changed)
+    moves = np.isin(place, np.concatenate(list(changed.values()))) | (place < 0)
+    return Overlay(base, ItemTable(table, index), changed, changes.filter(pa.array(moves)))
 
 
 def _replaced(column: pa.Array, rows: Rows, values: pa.Array) -> pa.Array:

@@ -55,8 +55,10 @@ class Champion:
         workspace: Workspace,
         settings: Callable[[], ReleaseSettings] = ReleaseSettings,
         config: ChampionConfig | None = None,
+        prepare: Callable[[Scorer], None] = lambda scorer: None,
     ) -> None:
         self._workspace, self._settings, self._config = workspace, settings, config or ChampionConfig()
+        self._prepare = prepare  # called with a bundle before it is taken into service
         self._seen: object = None
         self._timed_at = self._told_at = 0.0
         self.lineup: Lineup | None = None
@@ -71,6 +73,13 @@ class Champion:
     def version(self) -> str:
         """The version in service, "" while there is none."""
         return "" if self.lineup is None else self.lineup.champion.version
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version that is held in memory."""
+        lineup = self.lineup
+        lanes = () if lineup is None else (lineup.champion, lineup.spare, lineup.challenger)
+        return tuple(lane.version for lane in lanes if lane is not None)
 
     def required(self) -> Lineup:
         """The line-up; NoChampionError while there is none."""
@@ -181,6 +190,7 @@ class Champion:
             self._refuse(version, problem.found, "load")
             return None
         attributes_of(fresh.items).warm()
+        self._prepare(fresh)
         return self._lane(fresh, verdict)
 
     def _verdict(self, version: str) -> Verdict:

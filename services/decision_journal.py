@@ -56,6 +56,10 @@ class DecisionJournal:
         """What was recorded of a person since a moment; None where the journal cannot be read now."""
         return self._read(lambda: self._reader.live_events([user_id], since_ms))
 
+    def catalogue_seq(self) -> int:
+        """The highest row of the catalogue; 0 also where the journal cannot be read now."""
+        return self._read(self._reader.catalogue_seq) or 0
+
     async def recorded(self, decision: Decision, until: float) -> Decision:
         """The decision once it is on disk; degraded and marked as not recorded where that failed by `until`.
 

@@ -16,6 +16,7 @@ from recommender.decision.pipeline import Decision, DecisionRequest, decide
 from recommender.decision.protocols import Scorer
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
+from services.catalogue import Catalogue, CatalogueConfig
 from services.champion import Champion, ChampionConfig
 from services.clock import Clock
 from services.decision_journal import DecisionJournal, DecisionJournalConfig
@@ -41,6 +42,7 @@ class DoorConfig:
 
     poll_seconds: float = 0.5
     states: StoredStatesConfig = field(default_factory=StoredStatesConfig)
+    catalogue: CatalogueConfig = field(default_factory=CatalogueConfig)
     journal: DecisionJournalConfig = field(default_factory=DecisionJournalConfig)
     champion: ChampionConfig = field(default_factory=ChampionConfig)
 
@@ -54,7 +56,9 @@ class Door:
         self.clock = Clock.from_settings(workspace.settings)
         self.keyring = Keyring(workspace.keys)
         self.operator = OperatorFile(workspace)
-        self.champion = Champion(workspace, lambda: self.operator.configuration.release, self.config.champion)
+        self.catalogue = Catalogue(workspace.journal, self.config.catalogue)
+        release = lambda: self.operator.configuration.release  # noqa: E731
+        self.champion = Champion(workspace, release, self.config.champion, self.catalogue.prepare)
         features = OnlineFeatures(workspace, lambda: self.operator.configuration.online_store)
         self.states = StoredStates(features, self.config.states)
         self.writer = GroupCommit(workspace.journal)
@@ -80,6 +84,7 @@ class Door:
         self._closing.set()
         self._watcher.join()
         self.champion.close()
+        self.catalogue.close()
         self.states.close()
         self.writer.close()
         self.reader.close()
@@ -99,13 +104,14 @@ class Door:
         state, is_degraded = await self.states.read(request.subject)
         live = self.journal.live_events(request.subject, state["as_of_ms"] if state else 0)
         is_degraded = is_degraded or live is None
+        await self.catalogue.caught_up(self.journal.catalogue_seq())
 
         def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
             return decide(
                 request,
                 state,
                 live.events if live else (),
-                scorer,
+                self.catalogue.over(scorer),
                 placements,
                 journal_seq=live.journal_seq if live else None,
                 is_degraded=is_degraded,
@@ -132,10 +138,15 @@ class Door:
             self.operator.refresh,
             self.states.connect,
             self.champion.refresh,
+            self._follow_catalogue,
             self.keyring.refresh,
             self._follow_clock,
         ):
             self._attempt(action)
+
+    def _follow_catalogue(self) -> None:
+        self.catalogue.keep(self.champion.versions)
+        self.catalogue.follow()
 
     def _follow_clock(self) -> None:
         self.clock = Clock.from_settings(self.workspace.settings)
