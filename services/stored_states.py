@@ -36,6 +36,7 @@ class StoredStates:
     def __init__(self, features: OnlineFeatures, config: StoredStatesConfig) -> None:
         self._features, self._config = features, config
         self.breaker = CircuitBreaker(config.breaker)
+        self._is_told = False
 
     def connect(self) -> None:
         """Open the store; FeatureStoreError where that fails."""
@@ -58,9 +59,15 @@ class StoredStates:
             self.breaker.failed()
             raise
         self.breaker.succeeded()
+        if self._is_told:
+            self._is_told = False
+            _LOG.warning("the online store answers again")
         return state, False
 
     def _tell(self, pause: float, problem: str) -> None:
-        if pause:
-            metrics.observe_circuit("store")
-            _LOG.warning("the online store is left alone for %s s: %s", pause, problem)
+        """Once an outage: one that lasts for a night would fill the log."""
+        if not pause or self._is_told:
+            return
+        self._is_told = True
+        metrics.observe_circuit("store")
+        _LOG.warning("the online store is left alone, and tried from time to time: %s", problem)
