@@ -28,6 +28,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_head = True
+    _heads = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -42,16 +43,18 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_head and self._timer is None:
+        was_head, heads = self._is_head, self._heads
+        if was_head and self._timer is None:
             self._await_head()
         super().data_received(data)
-        if self._is_head:
+        if was_head and heads == self._heads:  # all of these bytes belong to a head that goes on
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end()
 
     def on_headers_complete(self) -> None:
         self._is_head, self._head_bytes = False, 0
+        self._heads += 1
         self._stop_waiting()
         super().on_headers_complete()
 

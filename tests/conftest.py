@@ -17,6 +17,7 @@ import pytest
 from recommender.workspace import Workspace
 
 if TYPE_CHECKING:  # the shop brings XGBoost and dbt: only the tests that are served by it pay for them
+    from guarded_shop import Guarded
     from served_shop import LandedShop, Serve, ServedShop
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -148,3 +149,11 @@ def served(landed_shop: LandedShop) -> Iterator[ServedShop]:
     servers = serving()
     yield next(servers)(landed_shop)
     next(servers, None)
+
+
+@pytest.fixture(scope="session")
+def guarded(landed_shop: LandedShop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One server whose door has keys, for all tests that try the door."""
+    from guarded_shop import guard
+
+    yield from guard(landed_shop, tmp_path_factory.mktemp("guarded") / "home")
