@@ -174,6 +174,14 @@ class Asked:
             for first in range(count)
         ]
 
+    def prices(self, count: int = 200) -> list[Request]:
+        """Catalogue rows: as many items, each with a price of its own."""
+        items = self._shop.item_ids[:count]
+        return [
+            Request.json("/v1/items", {"item_id": item, "price": 5 + place % 90}, self._write)
+            for place, item in enumerate(items)
+        ]
+
     @staticmethod
     def _view(user_id: str, item_id: str) -> dict[str, object]:
         return {"event": "Product Viewed", "userId": user_id, "properties": {"product_id": item_id, "price": 9.5}}
