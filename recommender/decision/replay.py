@@ -23,7 +23,7 @@ from recommender.person_state import PersonState
 from recommender.retrieval.knowledge import Needs
 from recommender.states import Contexts
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Replay", "contexts_of", "replay"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def replay(
     else:
         subject = record_row["user_id"] or record_row["anonymous_id"]
         user = PersonState(state_of(subject, state_row, live_events))
-        again = scorer.score(user, _contexts(record_row), index)
+        again = scorer.score(user, contexts_of(record_row), index)
         features = feature_bytes(again.features[_rows(again, index)])
         again = replace(again, scores=_ranking_scores(record_row, trace, again, scorer))
     scores = again.scores[_rows(again, index)]
@@ -97,9 +97,10 @@ def _rows(scored: Scored, index: np.typing.NDArray[np.int64]) -> np.typing.NDArr
     return order[np.searchsorted(scored.item_index, index, sorter=order)]
 
 
-def _contexts(record_row: Mapping[str, Any]) -> Contexts:
+def contexts_of(record_row: Mapping[str, Any]) -> Contexts:
+    """The moment that a record was scored at: a batch of one. A further page was scored when the first one was."""
     context = json.loads(record_row["context"])
-    decided = record_row["decided_at"]
+    decided = json.loads(record_row["trace"] or "{}").get("planned_at", record_row["decided_at"])
     if isinstance(decided, datetime):  # naive and UTC, as Parquet gives it back
         decided = round(decided.replace(tzinfo=UTC).timestamp() * 1000)
     return Contexts(

@@ -22,7 +22,7 @@ from recommender.decision.policy import Choice
 from recommender.decision.rules import Verdicts
 from recommender.decision.slots import EXPLORED, PINNED, QUOTA, QUOTA_EXPLORED, Cap, Plan
 
-__all__ = ["BYTES_PER_CANDIDATE", "FIXED_BYTES", "Whereabouts", "plan_of", "trace_of", "whereabouts"]
+__all__ = ["BYTES_PER_CANDIDATE", "FIXED_BYTES", "Whereabouts", "capped", "plan_of", "trace_of", "whereabouts"]
 
 BYTES_PER_CANDIDATE = 32
 WORD_LENGTH = 80
@@ -59,7 +59,7 @@ def trace_of(
         trace["missing_pins"] = [item_id[:WORD_LENGTH] for item_id in arrangement.missing_pins]
     if plan.caps:
         trace["caps"] = {cap.name: cap.limit for cap in plan.caps}
-        trace["capped"] = _capped(plan, choice).tolist()
+        trace["capped"] = capped(plan, choice).tolist()
     if arrangement.picked is not None:
         trace["diversity"] = {"weight": placement.diversity.weight, "picked": list(arrangement.picked)}
     if arrangement.boosted_by is not None and arrangement.boosts:
@@ -216,7 +216,7 @@ def _ranks(trace: Mapping[str, Any], fates: Rows, scores: npt.NDArray[np.float32
     return by_score, by_value
 
 
-def _capped(plan: Plan, choice: Choice) -> Rows:
+def capped(plan: Plan, choice: Choice) -> Rows:
     """Rows that stood before the last one taken from the plan and were passed over because a cap was full."""
     rank = np.zeros(max((int(plan.order.max(initial=-1)) + 1), 1), dtype=np.int64)
     rank[plan.order] = np.arange(len(plan.order))

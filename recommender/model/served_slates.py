@@ -113,6 +113,8 @@ def _planned_ranks(decisions: pa.Table, slates: _Slates) -> npt.NDArray[np.int64
     if len(keys):
         at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
         planned = np.where(keys[at] == wanted, np.maximum(fates[was_shown][at], 0), 0)
+        # A further page is planned from 1 again: its ranks lie behind those of the pages before.
+        planned = np.where(planned > 0, planned + _positions_before(decisions)[slates.group], 0)
     ways = "".join(pc.fill_null(traces["ways"], "").to_pylist())
     is_pinned = np.frombuffer(ways.encode(), dtype="S1") == PINNED
     return np.where(is_pinned, 0, planned) if len(is_pinned) == len(planned) else planned
@@ -133,14 +135,20 @@ class _Slates:
     def of(cls, decisions: pa.Table) -> _Slates:
         sizes = pc.list_value_length(decisions["slate_item_ids"]).to_numpy().astype(np.int64)
         group = np.repeat(np.arange(len(decisions)), sizes)
+        before = _positions_before(decisions)
         return cls(
             decisions["decision_id"].combine_chunks(),
             decisions["decided_at"].cast(pa.int64()).to_numpy(),
             group,
             pc.list_flatten(decisions["slate_item_ids"]).combine_chunks(),
-            np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1,
+            np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1 + before[group],
             pc.list_flatten(decisions["slate_propensities"]).to_numpy(),
         )
+
+
+def _positions_before(decisions: pa.Table) -> npt.NDArray[np.int64]:
+    """How many positions lie before each slate: 0, but for the further pages of a decision."""
+    return np.asarray(pc.fill_null(decisions["first_position"], 1).to_numpy() - 1, dtype=np.int64)
 
 
 def _usable(decisions: pa.Table, names: Sequence[str]) -> pa.Table:
