@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: setup demo test test-unit test-faults check dev serve bench pictures lock clean
+.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving soak pictures lock clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,13 @@ $(BENCH_STAMP): $(STAMP) requirements/bench.lock.txt
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks
+
+# Ratios to yardsticks of the same run (about eight minutes, the first time two more); on an idle machine.
+bench-serving: setup
+	$(BIN)/python -m benchmarks.serving
+
+soak: setup
+	$(BIN)/python -m benchmarks.serving.soak
 
 # Taken from what the last `make demo` left behind, in a real browser.
 pictures: setup

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.serving.breakdown import parts_ms
+from benchmarks.serving.large import serve_large
 from benchmarks.serving.report import lines_of, table_of
 from benchmarks.serving.shop import Shop, ShopConfig, shop_in
 from benchmarks.serving.speed import one_at_a_time, predict_ms, throughput, under_half_load
@@ -37,11 +38,13 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path(".nextbest/bench-serving"), help="where the shop is kept")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each single measurement")
     parser.add_argument("--users", type=int, default=ShopConfig.users)
+    parser.add_argument("--items", type=int, nargs="*", default=[10_000], help="larger catalogues to serve as well")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving.json"), metavar="FILE.json")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     shop = shop_in(options.folder.absolute(), ShopConfig(users=options.users))
     run = measured(shop, options.seconds)
+    run["catalogues"] = [_catalogue(shop, count, options.seconds) for count in options.items]
     lines = lines_of(run)
     run["targets"] = [{"figure": line.name, "found": line.figure, "met": line.is_met} for line in lines]
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +53,8 @@ def main() -> int:
     console.print(table_of(lines))
     console.print(_parts_table(run))
     console.print(_mixed_table(run))
+    if run["catalogues"]:
+        console.print(_catalogue_table(run))
     return 0 if all(line.is_met for line in lines) else 1
 
 
@@ -85,6 +90,21 @@ def measured(shop: Shop, seconds: float) -> dict[str, Any]:
     return run
 
 
+def _catalogue(shop: Shop, n_items: int, seconds: float) -> dict[str, Any]:
+    """The service with a larger catalogue, one caller in turn."""
+    _say(f"{n_items:,} items")
+    with fresh_home(shop) as workspace:
+        large, asked = serve_large(shop, workspace, n_items), Asked(shop, workspace)
+        with station(workspace, Cores.split(), 1) as real:
+            found: dict[str, Any] = {"items": large.items, "bundle_megabytes": large.megabytes}
+            for name, given in (("given", USUAL), ("retrieved", 0)):
+                real.ask(asked.slates(given), 1.0)  # warm
+                figures = real.ask(asked.slates(given), seconds)
+                found[name] = {"p50_ms": round(figures.p50, 3), "cpu_ms": round(figures.cpu_ms, 3)}
+            worker = real.handle.processes()[1]
+            return found | {"resident_megabytes": round(worker.memory_info().rss / 1e6)}
+
+
 def _predictions(shop: Shop, cores: Cores) -> dict[int, dict[str, float]]:
     """P for every size, on a core that serves."""
     everywhere = os.sched_getaffinity(0) if cores.server else set()
@@ -112,6 +132,15 @@ def _mixed_table(run: dict[str, Any]) -> Table:
     table = Table("reads beside writes", "a second", "p50 ms", "p99 ms", title="8 callers, 2 workers")
     for kind, row in run["mixed"].items():
         table.add_row(kind, f"{row['answers_per_second']:,}", str(row["p50_ms"]), str(row["p99_ms"]))
+    return table
+
+
+def _catalogue_table(run: dict[str, Any]) -> Table:
+    columns = ("items", f"{USUAL} given, p50 ms", "retrieved, p50 ms", "bundle MB", "worker MB")
+    table = Table(*columns, title="Larger catalogues, one at a time")
+    for row in run["catalogues"]:
+        figures = (f"{row['items']:,}", row["given"]["p50_ms"], row["retrieved"]["p50_ms"])
+        table.add_row(*map(str, (*figures, row["bundle_megabytes"], row["resident_megabytes"])))
     return table
 
 
