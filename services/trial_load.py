@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 
 from recommender.errors import IntegrityError, NextbestError
@@ -43,13 +44,13 @@ def try_out(folder: Path, score_seconds: float) -> dict[str, float]:
     if not any(np.ptp(one) > 0 for one in scores):
         raise broken_bundle(folder, "golden scores that are the same for every item")
     if seconds > score_seconds:
-        raise broken_bundle(folder, f"{seconds:.2f} s a person to score, where {score_seconds:g} s are allowed")
+        raise broken_bundle(folder, f"{seconds:.2f} s a person to score, where {score_seconds:.2g} s are allowed")
     return {
         "low": float(values.min()),
         "high": float(values.max()),
         "score_seconds": round(seconds, 5),
         "load_seconds": round(loaded - started, 3),
-        "resident_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "resident_mb": psutil.Process().memory_info().rss >> 20,
     }
 
 

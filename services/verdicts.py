@@ -23,7 +23,7 @@ import psutil
 
 from recommender.errors import IntegrityError
 from recommender.workspace import Workspace, write_bytes_atomically
-from services.model_store import bundle_folder, locked
+from services.model_store import aliases, bundle_folder, locked
 
 __all__ = ["TrialConfig", "Verdict", "forget_verdict", "mark_proven", "read_verdict", "try_bundle", "write_verdict"]
 
@@ -33,11 +33,14 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """What a bundle may take: `seconds` for the whole trial (3.2 measured for a small shop, most of it imports),
-    `score_seconds` of processor time for one person, `memory_share` of the machine's memory."""
+    """What a bundle may take: `seconds` for the whole trial (1.5 measured for a small shop, most of it imports) and
+    `memory_share` of the machine's memory. Of processor time for one person `score_seconds`, or less where the
+    champion needs little: `slow_factor` times its time, `quick_seconds` at least."""
 
     seconds: float = 120.0
     score_seconds: float = 0.25
+    slow_factor: float = 10.0
+    quick_seconds: float = 0.05
     memory_share: float = 0.4
 
 
@@ -121,7 +124,7 @@ def _tried(workspace: Workspace, version: str, config: TrialConfig) -> Verdict:
         return Verdict(version, False, problem.found, TRIAL, _machine())
     arguments = {
         "folder": str(folder),
-        "score_seconds": config.score_seconds,
+        "score_seconds": _allowed_seconds(workspace, version, config),
         "memory_bytes": int(config.memory_share * psutil.virtual_memory().total),
     }
     try:
@@ -137,6 +140,15 @@ def _tried(workspace: Workspace, version: str, config: TrialConfig) -> Verdict:
     except subprocess.TimeoutExpired:
         return Verdict(version, False, f"it had not loaded and scored within {config.seconds:g} s.", TRIAL, _machine())
     return Verdict(version=version, stage=TRIAL, machine=_machine(), **_outcome(done))
+
+
+def _allowed_seconds(workspace: Workspace, version: str, config: TrialConfig) -> float:
+    champion = aliases(workspace).get("champion", version)
+    beside = read_verdict(workspace, champion) if champion != version else None
+    if beside is None or not beside.holds_here or "score_seconds" not in beside.facts:
+        return config.score_seconds
+    quick = max(config.slow_factor * beside.facts["score_seconds"], config.quick_seconds)
+    return min(quick, config.score_seconds)
 
 
 def _outcome(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

@@ -29,7 +29,16 @@ from recommender.retrieval.storage import read_arrays, write_arrays
 from recommender.states import Contexts, ItemTable, UserStates
 from recommender.workspace import replace_folder
 
-__all__ = ["Bundle", "BundleFacts", "Manifest", "build_bundle", "load_bundle", "read_reference", "verify_bundle"]
+__all__ = [
+    "Bundle",
+    "BundleFacts",
+    "Manifest",
+    "build_bundle",
+    "golden_arrays",
+    "load_bundle",
+    "read_reference",
+    "verify_bundle",
+]
 
 RANKER, REHEARSAL, TRIAL, RETRIEVER = "ranker.ubj", "rehearsal.ubj", "trial.ubj", "retriever.npz"
 ITEMS, GOLDEN_USERS, GOLDEN, REFERENCE = "items.parquet", "golden_users.parquet", "golden.npz", "reference.parquet"
@@ -77,7 +86,7 @@ def build_bundle(
     pq.write_table(model.items.table, aside / ITEMS)
     golden = _golden_users(users)
     pq.write_table(golden.table, aside / GOLDEN_USERS)
-    write_arrays(aside / GOLDEN, _golden_arrays(model, golden, facts.as_of_ms))
+    write_arrays(aside / GOLDEN, golden_arrays(model, golden, facts.as_of_ms))
     names = [RANKER, RETRIEVER, ITEMS, GOLDEN_USERS, GOLDEN]
     if reference is not None:
         pq.write_table(reference, aside / REFERENCE)
@@ -145,7 +154,8 @@ def _golden_users(users: UserStates) -> UserStates:
     return UserStates(table.set_column(0, table.schema.field(0), names))
 
 
-def _golden_arrays(model: RankingModel, golden: UserStates, at_ms: int) -> dict[str, np.typing.NDArray[np.generic]]:
+def golden_arrays(model: RankingModel, golden: UserStates, at_ms: int) -> dict[str, np.typing.NDArray[np.generic]]:
+    """Candidates, features and scores of the golden people at a moment: what a loaded bundle must say again."""
     batch = UserBatch.read(golden, Contexts.at(at_ms, len(golden)), model.items)
     candidates, features, scores = model.score_batch(batch)
     found: dict[str, np.typing.NDArray[np.generic]] = {
@@ -159,7 +169,7 @@ def _check_golden(bundle: Bundle, folder: Path) -> None:
     """The loaded model must retrieve, assemble and score as it did when it was built."""
     stored = read_arrays(folder / GOLDEN)
     golden = UserStates.from_table(pq.read_table(folder / GOLDEN_USERS))
-    again = _golden_arrays(bundle, golden, int(np.asarray(stored["at_ms"]).item()))
+    again = golden_arrays(bundle, golden, int(np.asarray(stored["at_ms"]).item()))
     for name in ("offsets", "item_index"):
         if not np.array_equal(stored[name], again[name]):
             raise broken_bundle(folder, f"golden examples whose {name} came out differently")
