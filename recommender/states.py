@@ -7,8 +7,10 @@ exactly what SQL would have given at a later cut. Nothing is scored here.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -318,10 +320,16 @@ class UserStates:
 
 @dataclass(frozen=True)
 class ItemTable:
-    """Item states at one cut: row i is item index i everywhere (matrices, candidates, artefacts)."""
+    """Item states at one cut: row i is item index i everywhere (matrices, candidates, artefacts).
+
+    `index`: item id → row, in the order of the rows.
+    """
 
     table: pa.Table
     index: dict[str, int]
+    _integers: dict[str, npt.NDArray[np.int64]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ItemTable:
@@ -355,10 +363,21 @@ class ItemTable:
             return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
         names = item_ids.to_pylist() if isinstance(item_ids, pa.Array | pa.ChunkedArray) else item_ids
         get = self.index.get
-        return np.fromiter((get(name, -1) for name in names), dtype=np.int64, count=len(names))
+        return np.array([get(name, -1) for name in names], dtype=np.int64)
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The ids again, as texts by item index: hundreds are looked up for every decision's record."""
+        return list(self.index)
 
     def integers(self, name: str) -> npt.NDArray[np.int64]:
-        return np.asarray(self.table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
+        """One int64 for each item, read-only; decoded once (for a catalogue of a million that takes milliseconds)."""
+        found = self._integers.get(name)
+        if found is None:
+            found = np.asarray(self.table[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
+            found.flags.writeable = False
+            self._integers[name] = found
+        return found
 
     def codes(self, name: str) -> npt.NDArray[np.int32]:
         """A text column as codes by sorted distinct value; −1 for ""."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from recommender.attributes import attributes_of
 from recommender.conditions import require_known
@@ -161,7 +160,8 @@ def _slate_columns(
     scored: Scored, scores: npt.NDArray[np.float32], slate: npt.NDArray[np.int64], items: ItemTable
 ) -> dict[str, Any]:
     """The record's `slate_*` and `candidate_*` columns; `slate` holds rows of `scored`, first shown first."""
-    item_ids, titles = items.item_ids.take(pa.array(scored.item_index)).to_pylist(), items.table["title"]
+    names, titles = items.names, items.table["title"]
+    item_ids = [names[item] for item in scored.item_index.tolist()]
     return {
         "slate_item_ids": [item_ids[row] for row in slate],
         "slate_titles": [titles[row].as_py() for row in scored.item_index[slate].tolist()],

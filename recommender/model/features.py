@@ -62,6 +62,7 @@ PAIR_FEATURES = (
     "pair_recent_events",
     "pair_recent_skips",
 )
+UNMET = np.array([0] * 4 + [np.nan] * 8 + [0, np.nan, 0, 0, 0], dtype=np.float32)  # of an item without history
 AFFINITY_FEATURES = ("category_share", "brand_share", "price_distance", "price_difference")
 # The moment itself. The same for all candidates of a slate, so trees can use it only together with what tells items
 # apart. Retrospective slates all lie at their cut (one hour, one placement, no device), where a tree finds nothing to
@@ -117,27 +118,39 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     user, item = candidates.user_row, candidates.item_index
     place = _places(candidates.generators)
     matrix = np.empty((len(item), len(place)), dtype=np.float32)
+    per_user = _user_columns(batch) | visit_columns(batch, items)
+    _fill_columns(matrix, place, (*USER_FEATURES, *VISIT_FEATURES), user, per_user)
     start = place[ITEM_FEATURES[0]]
     matrix[:, start : start + len(ITEM_FEATURES)] = items.fixed[item]
-    at = batch.contexts.at_ms
-    per_user = _user_columns(batch) | visit_columns(batch, items)
     groups: tuple[Columns, ...] = (
-        {name: values[user] for name, values in per_user.items()},
-        _moment_columns(items, item, at[user]),
-        _pair_columns(batch, user, item),
+        _moment_columns(items, item, batch.contexts.at_ms[user]),
         _affinity_columns(batch, items, user, item),
         visit_pair_columns(batch, items, user, item, per_user["user_recent_popularity"]),
     )
     for group in groups:
         for name, values in group.items():
             matrix[:, place[name]] = values
+    _fill_pair_columns(matrix, place, batch, user, item)
+    _fill_columns(matrix, place, CONTEXT_FEATURES, user, _context_columns(batch.contexts))
     first = place[f"retrieval_{candidates.generators[0]}"]
     width = len(candidates.generators)
-    best = candidates.best[user]
-    relative = np.divide(candidates.retrieval_scores, best, out=np.zeros_like(best), where=best > 0)
+    best = candidates.best if len(candidates.best) == 1 else candidates.best[user]
     matrix[:, first : first + width] = candidates.retrieval_scores
-    matrix[:, first + width :] = relative
+    relative = matrix[:, first + width :]
+    relative[:] = 0
+    np.divide(candidates.retrieval_scores, best, out=relative, where=best > 0)
     return matrix
+
+
+def _fill_columns(
+    matrix: npt.NDArray[np.float32], place: dict[str, int], names: Sequence[str], user: Integers, columns: Columns
+) -> None:
+    """Write columns that stand side by side and have one value a user: one row for each user, then one copy of it."""
+    rows = np.empty((len(columns[names[0]]), len(names)), dtype=np.float32)
+    for column, name in enumerate(names):
+        rows[:, column] = columns[name]
+    start = place[names[0]]
+    matrix[:, start : start + len(names)] = rows if len(rows) == 1 else rows[user]
 
 
 @cache
@@ -165,7 +178,6 @@ def _user_columns(batch: UserBatch) -> Columns:
         "user_items_per_purchase_day": _ratio(purchases, days),
         "user_spend_per_purchase": np.log1p(np.maximum(_ratio(users.integers("spend_micros"), purchases), 0) / 1e6),
         "user_repeat_share": _ratio(repeated, kept),
-        **_context_columns(batch.contexts),
     }
 
 
@@ -206,53 +218,63 @@ def _moment_columns(items: ItemMatrix, item: Integers, at: Integers) -> Columns:
     }
 
 
-def _pair_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns:
+def _fill_pair_columns(
+    matrix: npt.NDArray[np.float32], place: dict[str, int], batch: UserBatch, user: Integers, item: Integers
+) -> None:
     """What the user's history says of the candidate itself; zeros and nan for an item without history."""
+    start, stop = place[PAIR_FEATURES[0]], place[PAIR_FEATURES[-1]] + 1
+    matrix[:, start:stop] = UNMET
     entry, has = _find(batch, user, item)
+    met = has.nonzero()[0]
+    columns = _met_columns(batch, entry[met], batch.history_user[entry[met]])
+    rows = np.empty((len(met), len(columns)), dtype=np.float32)
+    for column, values in enumerate(columns):
+        rows[:, column] = values
+    matrix[met, start : start + len(columns)] = rows
+    for name, values in _recent_columns(batch, user, item).items():
+        matrix[:, place[name]] = values
 
-    def of(values: npt.NDArray[np.generic], missing: float = 0.0) -> Floats:
-        found = np.full(len(item), missing)
-        found[has] = values[entry[has]]
-        return found
 
-    count, first, last = of(batch.history("counts")), of(batch.history("first_ms")), of(batch.history("last_ms"))
-    since_last, since_first = of(_ages(batch, "last_ms"), np.nan), of(_ages(batch, "first_ms"), np.nan)
+def _met_columns(batch: UserBatch, entry: Integers, user: Integers) -> tuple[npt.NDArray[np.generic], ...]:
+    """PAIR_FEATURES without the recent ones, of candidates that are history entry `entry` of `user`, one value each."""
+    at, latest = batch.contexts.at_ms[user], batch.users.integers("last_ms")[user]
+    count = batch.history("counts")[entry].astype(np.float64)
+    first, last = batch.history("first_ms")[entry], batch.history("last_ms")[entry]
+    since_last, since_first = _days_between(last, at), _days_between(first, at)
     gap = np.where(count > 1, (last - first) / DAY_MS / np.maximum(count - 1, 1), np.nan)
-    order = np.arange(len(batch.history_item)) - batch.history_offsets[batch.history_user]
-    latest = batch.users.integers("last_ms")[user]
-    visits_since_last, visits_since_first = of(_visits_after(batch, "last_ms")), of(_visits_after(batch, "first_ms"))
-    events = np.maximum(batch.users.integers("event_count")[user], 1)
-    return {
-        "pair_events": count,
-        "pair_purchases": of(batch.history("purchase_counts")),
-        "pair_strength": of(batch.history("strengths")),
-        "pair_share": count / events,
-        "pair_days_since_last": since_last,
-        "pair_days_since_first": since_first,
-        "pair_gap_days": gap,
-        "pair_due_ratio": since_last / np.maximum(gap, 1.0),
-        "pair_events_per_day": count / np.maximum(since_first, 1.0),
-        "pair_days_before_last_visit": np.where(has, (latest - last) / DAY_MS, np.nan),
-        "pair_visits_since_last": np.where(has, visits_since_last, np.nan),
-        "pair_visits_since_first": np.where(has, visits_since_first, np.nan),
-        "pair_events_per_visit": count / (visits_since_first + 1.0),
-        "pair_recency_rank": of(order, np.nan),
-        "pair_is_in_last_visit": has & (last.astype(np.int64) // DAY_MS == latest // DAY_MS),
-        **_recent_columns(batch, user, item),
-    }
+    days = _Days(batch)
+    visits_since_first = days.after(user, first)
+    return (
+        count,
+        batch.history("purchase_counts")[entry],
+        batch.history("strengths")[entry],
+        count / np.maximum(batch.users.integers("event_count")[user], 1),
+        since_last,
+        since_first,
+        gap,
+        since_last / np.maximum(gap, 1.0),
+        count / np.maximum(since_first, 1.0),
+        (latest - last) / DAY_MS,
+        days.after(user, last),
+        visits_since_first,
+        count / (visits_since_first + 1.0),
+        entry - batch.history_offsets[user],
+        last // DAY_MS == latest // DAY_MS,
+    )
 
 
-def _visits_after(batch: UserBatch, name: str) -> Floats:
-    """For each history entry the purchase days (of the last 30) that came after the day of its `name`."""
-    offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
-    owner = np.repeat(np.arange(len(batch)), np.diff(offsets))
-    keys = np.sort(owner * MANY_DAYS + days)
-    wanted = batch.history_user * MANY_DAYS + batch.history(name) // DAY_MS
-    return np.asarray(offsets[batch.history_user + 1] - np.searchsorted(keys, wanted, side="right"), dtype=np.float64)
+class _Days:
+    """The purchase days of everybody in a batch, in one ascending list."""
 
+    def __init__(self, batch: UserBatch) -> None:
+        self._offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
+        owner = np.repeat(np.arange(len(batch)), self._offsets[1:] - self._offsets[:-1])
+        self._keys = np.sort(owner * MANY_DAYS + days)
 
-def _ages(batch: UserBatch, name: str) -> Floats:
-    return _days_between(batch.history(name), batch.contexts.at_ms[batch.history_user])
+    def after(self, user: Integers, at_ms: Integers) -> Floats:
+        """How many of the user's purchase days (of the last 30) came after the day of a moment."""
+        before = self._keys.searchsorted(user * MANY_DAYS + at_ms // DAY_MS, side="right")
+        return (self._offsets[user + 1] - before).astype(np.float64)
 
 
 def _find(batch: UserBatch, user: Integers, item: Integers) -> tuple[Integers, npt.NDArray[np.bool_]]:

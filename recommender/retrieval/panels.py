@@ -279,12 +279,14 @@ def _best(values: Floats, limit: int) -> npt.NDArray[np.bool_]:
 
 def best_of_row(values: Floats, limit: int) -> Integers:
     """Ascending places of the `limit` highest positive values; of equals the lower place wins."""
-    if limit >= len(values):
-        return np.flatnonzero(values > 0)
-    least = np.partition(values, len(values) - limit)[len(values) - limit]
+    least, place = np.float32(0), len(values) - limit
+    if place > 0:
+        ordered = values.copy()
+        ordered.partition(place)
+        least = ordered[place]
     if least <= 0:
-        return np.flatnonzero(values > 0)
-    chosen = np.flatnonzero(values >= least)
+        return (values > 0).nonzero()[0]
+    chosen = (values >= least).nonzero()[0]
     if len(chosen) > limit:  # equal to the least: only the first of them that there is room for
         tied = np.flatnonzero(values[chosen] == least)
         chosen = np.delete(chosen, tied[limit - len(chosen) :])

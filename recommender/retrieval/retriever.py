@@ -99,8 +99,9 @@ class Retriever:
             if item_index is None:
                 chosen = _propose(panels, limits, self._excluded(part, novel), len(part), len(self.items))
             else:
-                chosen = _given(panels, item_index, len(part))
-            parts.append(_gather(panels, chosen))
+                chosen = _given(item_index, len(part))
+            found = _gather(panels, chosen)
+            parts.append(found if item_index is None else _with_sources(found))
         return _concatenate(parts, self.names)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -172,31 +173,37 @@ class _Chosen:
 
 def _propose(panels: Panels, limits: Sequence[int], excluded: Excluded, n_users: int, n_items: int) -> _Chosen:
     """The union of each panel's best positive entries, who proposed each, and who did so first."""
-    keys, source = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]  # none of them may propose
-    for position, (panel, limit) in enumerate(zip(panels, limits, strict=True)):
-        if limit:
-            user, item = panel.top(limit, excluded)
-            keys.append(user * n_items + item)
-            source.append(np.full(len(user), position))
-    every, proposer = np.concatenate(keys), np.concatenate(source)
+    keys, source = [np.zeros(0, dtype=np.int64)], [0]  # none of them may propose
+    for panel, limit in zip(panels, limits, strict=True):
+        user, item = panel.top(limit, excluded) if limit else (keys[0], keys[0])
+        keys.append(user * n_items + item if n_users > 1 else item)
+        source.append(len(item))
+    every, proposer = np.concatenate(keys), np.repeat(np.arange(-1, len(panels)), source)
     order = np.argsort(every, kind="stable")  # stable: of one pair's proposers the first generator stays first
     every, proposer = every[order], proposer[order]
-    starts = np.flatnonzero(np.diff(every, prepend=-1))
+    is_first = np.ones(len(every), dtype=np.bool_)
+    np.not_equal(every[1:], every[:-1], out=is_first[1:])
+    starts = is_first.nonzero()[0]
     user, item = np.divmod(every[starts], max(n_items, 1))
     proposers = np.bitwise_or.reduceat(np.int64(1) << proposer, starts) if len(starts) else starts
     counts = np.bincount(user, minlength=n_users)
     return _Chosen(np.concatenate([[0], np.cumsum(counts)]), user, item, proposer[starts], proposers)
 
 
-def _given(panels: Panels, item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
-    """The same items for every user; the source is the generator that scores one highest for the user."""
+def _given(item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
+    """The same items for every user; nobody proposed them."""
     n_given = len(item_index)
     user, item = np.repeat(np.arange(n_users), n_given), np.tile(item_index, n_users)
-    best = np.stack([panel.best() for panel in panels], axis=1)[user]
-    scores = np.stack([panel.at(user, item) for panel in panels], axis=1)
-    relative = np.divide(scores, best, out=np.zeros_like(scores), where=best > 0)
     nobody = np.zeros(len(item), dtype=np.int64)
-    return _Chosen(np.arange(n_users + 1) * n_given, user, item, relative.argmax(axis=1), nobody)
+    return _Chosen(np.arange(n_users + 1) * n_given, user, item, nobody, nobody)
+
+
+def _with_sources(given: Candidates) -> Candidates:
+    """Candidates that nobody proposed, with the generator that scores each highest for the user as its source."""
+    best = given.best if len(given.best) == 1 else given.best[given.user_row]
+    relative = np.zeros_like(given.retrieval_scores)
+    np.divide(given.retrieval_scores, best, out=relative, where=best > 0)
+    return replace(given, source=relative.argmax(axis=1))
 
 
 def _gather(panels: Panels, chosen: _Chosen) -> Candidates:
