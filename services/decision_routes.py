@@ -16,6 +16,7 @@ __all__ = ["decision", "recommend"]
 async def recommend(request: Request, door: Door) -> Response:
     made = await door.recommend(await read_json(request))
     metrics.observe_tier(made.tier, made.is_degraded)
+    metrics.observe_features(np.frombuffer(made.slate_features, dtype="<f4"))
     return json_response(made.answer())
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from uuid import uuid4
 
 from recommender.decision.pipeline import Decision, DecisionRequest, decide
+from recommender.decision.placements import Placement
 from recommender.decision.protocols import Scorer
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
+from services import metrics
 from services.catalogue import Catalogue, CatalogueConfig
 from services.champion import Champion, ChampionConfig
 from services.clock import Clock
@@ -23,6 +25,7 @@ from services.decision_journal import DecisionJournal, DecisionJournalConfig
 from services.group_commit import GroupCommit
 from services.journal import Journal
 from services.keys import Keyring
+from services.metrics import stage
 from services.online_features import OnlineFeatures
 from services.operator_file import OperatorFile
 from services.records import Entry, Receipt, anonymous_user
@@ -65,6 +68,7 @@ class Door:
         # Used by the event loop's thread alone, which must not wait for it.
         self.reader = Journal(workspace.journal, busy_seconds=self.config.journal.read_seconds)
         self.journal = DecisionJournal(self.reader, self.writer, self.config.journal)
+        self.states_as_of_ms: int | None = None  # of the latest stored state that was read
         self._told: dict[str, str] = {}
         self._closing = threading.Event()
         # Before the worker accepts its first request: the workers share one socket, so one that was not
@@ -91,20 +95,24 @@ class Door:
 
     async def record(self, entry: Entry) -> Receipt:
         """Return once the entry is committed and synced."""
-        return await asyncio.wrap_future(self.writer.submit(entry))
+        with stage("record"):
+            return await asyncio.wrap_future(self.writer.submit(entry))
 
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
         """Decide, and have the decision on disk before anybody hears of it: see `decision_journal` where that fails."""
         until = time.monotonic() + self.operator.configuration.service.deadline_seconds
         lineup = self.champion.required()
-        context = body.get("context")
-        decided_ms = self.clock.request_moment(context if isinstance(context, dict) else {})
         placements = self.operator.configuration.placements
-        request = self._known(DecisionRequest.parse(body, uuid4().hex, decided_ms, placements))
-        state, is_degraded = await self.states.read(request.subject)
-        live = self.journal.live_events(request.subject, state["as_of_ms"] if state else 0)
-        is_degraded = is_degraded or live is None
-        await self.catalogue.caught_up(self.journal.catalogue_seq())
+        with stage("parse"):
+            request = self._known(self._parsed(body, placements))
+        with stage("state"):
+            state, is_degraded = await self.states.read(request.subject)
+        metrics.observe_state("unavailable" if is_degraded else "unknown" if state is None else "stored")
+        self.states_as_of_ms = state["as_of_ms"] if state else self.states_as_of_ms
+        with stage("live"):
+            live = self.journal.live_events(request.subject, state["as_of_ms"] if state else 0)
+            is_degraded = is_degraded or live is None
+            await self.catalogue.caught_up(self.journal.catalogue_seq())
 
         def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
             return decide(
@@ -118,8 +126,15 @@ class Door:
                 variant=variant,
             )
 
-        decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
-        return await self.journal.recorded(decision, until)
+        with stage("decide"):
+            decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
+        with stage("record"):
+            return await self.journal.recorded(decision, until)
+
+    def _parsed(self, body: Mapping[str, Any], placements: Mapping[str, Placement]) -> DecisionRequest:
+        context = body.get("context")
+        decided_ms = self.clock.request_moment(context if isinstance(context, dict) else {})
+        return DecisionRequest.parse(body, uuid4().hex, decided_ms, placements)
 
     def _known(self, request: DecisionRequest) -> DecisionRequest:
         """Give an anonymous person the canonical id that the warehouse knows them by."""

@@ -185,6 +185,11 @@ class Journal:
         found = dict(run("select name, seq from sqlite_sequence").fetchall())
         return {name: int(found.get(name, 0)) for name in ("events", "decisions", "dead_letters")}
 
+    def newest_event_ms(self) -> int | None:
+        """When the latest event was recorded; None while there is none."""
+        row = self._connection.execute("select recorded_ms from events order by seq desc limit 1").fetchone()
+        return None if row is None else int(row[0])
+
     def _store(self, entry: Entry) -> Receipt:
         stored = sum(self._store_message(message) for message in entry.messages)
         store_letters(self._connection, entry.dead_letters)

@@ -1,4 +1,4 @@
-"""What Prometheus can ask of the service: counters of all workers together. No person and no item is named here.
+"""What the service counts for Prometheus, in every worker; `services.scrape` tells it. No person, no item is named.
 
 Label values come from fixed sets (route templates, codes, tiers): a scraper pays for each of them, and
 BentoML's own middleware, which takes the raw path, would let any caller create as many as it likes.
@@ -6,20 +6,15 @@ BentoML's own middleware, which takes the raw path, would let any caller create 
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 __all__ = [
+    "OWN",
     "STAGES",
     "observe_circuit",
     "observe_fallback",
@@ -31,27 +26,26 @@ __all__ = [
     "observe_state",
     "observe_tier",
     "observe_unrecorded",
-    "render",
     "stage",
 ]
 
-# In the order in which a recommendation passes them; messages know parse and record alone.
+# In the order in which a recommendation passes them; messages and rows of the catalogue know record alone.
 STAGES = ("parse", "state", "live", "decide", "record")
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_OWN = CollectorRegistry()
+OWN = CollectorRegistry()
 
-_requests = Counter("nextbest_requests", "Requests answered", ["route", "status"], registry=_OWN)
-_seconds = Histogram("nextbest_request_seconds", "Time to answer", ["route"], registry=_OWN, buckets=_SECONDS)
-_rejections = Counter("nextbest_rejections", "Requests refused before they were read", ["reason"], registry=_OWN)
-_stages = Histogram("nextbest_stage_seconds", "Time in a stage", ["stage"], registry=_OWN, buckets=_SECONDS)
-_tiers = Counter("nextbest_recommendations", "Slates served", ["tier", "degraded"], registry=_OWN)
-_states = Counter("nextbest_states", "Where a person's state came from", ["source"], registry=_OWN)
-_features = Counter("nextbest_feature_values", "Feature values of served slates", ["kind"], registry=_OWN)
-_fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=_OWN)
-_refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=_OWN)
-_shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=_OWN)
-_circuits = Counter("nextbest_circuits_opened", "Times a worker left a store alone", ["circuit"], registry=_OWN)
-_unrecorded = Counter("nextbest_unrecorded_decisions", "Slates served whose record failed", registry=_OWN)
+_requests = Counter("nextbest_requests", "Requests answered", ["route", "status"], registry=OWN)
+_seconds = Histogram("nextbest_request_seconds", "Time to answer", ["route"], registry=OWN, buckets=_SECONDS)
+_rejections = Counter("nextbest_rejections", "Requests refused before they were read", ["reason"], registry=OWN)
+_stages = Histogram("nextbest_stage_seconds", "Time in a stage", ["stage"], registry=OWN, buckets=_SECONDS)
+_tiers = Counter("nextbest_recommendations", "Slates served", ["tier", "degraded"], registry=OWN)
+_states = Counter("nextbest_states", "Where a person's state came from", ["source"], registry=OWN)
+_features = Counter("nextbest_feature_values", "Feature values of served slates", ["kind"], registry=OWN)
+_fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=OWN)
+_refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=OWN)
+_shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=OWN)
+_circuits = Counter("nextbest_circuits_opened", "Times a worker left a store alone", ["circuit"], registry=OWN)
+_unrecorded = Counter("nextbest_unrecorded_decisions", "Slates served whose record failed", registry=OWN)
 _BY_STAGE = {name: _stages.labels(name) for name in STAGES}
 
 
@@ -117,30 +111,3 @@ class stage:  # noqa: N801 (read as a verb: `with stage("state"):`)
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._histogram.observe(time.perf_counter() - self._began)
-
-
-def render(journal_rows: Mapping[str, int], champion_version: str) -> bytes:
-    """The exposition text; with several workers the counters are summed over their shared files."""
-    registry = CollectorRegistry()
-    registry.register(_Now(journal_rows, champion_version))
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest(_OWN) + generate_latest(registry)
-
-
-class _Now(Collector):
-    """Figures read at the moment of the scrape instead of being counted along."""
-
-    def __init__(self, journal_rows: Mapping[str, int], champion_version: str) -> None:
-        self._journal_rows, self._version = journal_rows, champion_version
-
-    def collect(self) -> Iterable[Metric]:
-        rows = GaugeMetricFamily("nextbest_journal_rows", "Rows ever written to the journal", labels=["table"])
-        for table, count in self._journal_rows.items():
-            rows.add_metric([table], count)
-        yield rows
-        champion = GaugeMetricFamily("nextbest_champion_info", "The bundle in service", labels=["version"])
-        if self._version:
-            champion.add_metric([self._version], 1)
-        yield champion

@@ -5,15 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services import metrics
 from services.door import Door
+from services.scrape import exposition
 
 __all__ = ["alive", "prometheus", "ready"]
 
 
 async def prometheus(request: Request, door: Door) -> Response:
-    text = metrics.render(door.reader.counts(), door.champion.version)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(exposition(door), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def alive(request: Request, door: Door) -> Response:
