@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ SERVICE = "services.service:Nextbest"
 SUPERVISOR_VARIABLE = "NEXTBEST_SUPERVISOR"  # pid of this process, for its workers
 WORKERS_VARIABLE = "NEXTBEST_WORKERS"
 
+# How often the supervisor looks for workers that are gone. BentoML looks every 10 s: with a worker killed every 10 s,
+# and 5 s until a new one answers, there would be moments without any.
+LOOK_SECONDS = 0.5
+
 
 def main(host: str, port: int, parent: int, service: str = SERVICE) -> None:
     """Serve `service` (module:class) until a signal ends it, or `parent` is gone. Blocks."""
@@ -26,6 +31,7 @@ def main(host: str, port: int, parent: int, service: str = SERVICE) -> None:
     from services.service import Nextbest
 
     log_as_json()
+    _look_often()
     Nextbest.inject_config()  # type: ignore[attr-defined]  # the workers' number and the rest, as the class declares them
     serve_http(
         service,
@@ -34,6 +40,13 @@ def main(host: str, port: int, parent: int, service: str = SERVICE) -> None:
         port=port,
         timeout_graceful_shutdown=5,
     )
+
+
+def _look_often() -> None:
+    """BentoML's `serve_http` hands no such setting through: give its supervisor's maker ours as the default."""
+    from bentoml._internal.utils import circus  # type: ignore[import-untyped]
+
+    circus.create_standalone_arbiter = functools.partial(circus.create_standalone_arbiter, check_delay=LOOK_SECONDS)
 
 
 if __name__ == "__main__":

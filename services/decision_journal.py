@@ -96,10 +96,11 @@ class DecisionJournal:
         return found
 
     def _failed(self, breaker: CircuitBreaker, circuit: str, problem: Exception) -> None:
-        if pause := breaker.failed():
+        was_closed = breaker.state == "closed"
+        if breaker.failed() and was_closed:  # once an outage, not at every trial
             metrics.observe_circuit(circuit)
             _LOG.error(
-                "the journal is left alone for %s s (%s): %s", pause, circuit, str(problem) or "no answer in time"
+                "the journal is left alone (%s), and tried again: %s", circuit, str(problem) or "no answer in time"
             )
 
 

@@ -12,10 +12,13 @@ import numpy as np
 
 from benchmarks.serving.load import Load, LoadResult, Request, start_load
 
-__all__ = ["Outage", "ask_during", "asking"]
+__all__ = ["PATIENT", "Outage", "ask_during", "asking"]
+
+# For nextbest.yml: what is refused under overload is another test's subject, and this machine may be anybody's.
+PATIENT = "service: {longest_wait_seconds: 30}\n"
 
 
-def asking(served: Any, seconds: float, *, rate: float = 100, retries: int = 0) -> Load:
+def asking(served: Any, seconds: float, *, rate: float, retries: int = 0) -> Load:
     """People of the shop ask for their home lists: `rate` a second at random moments, whatever becomes of them."""
     requests = [Request.json("/v1/recommend", {"user_id": user}) for user in served.shop.user_ids]
     return Load(served.server.url, {"recommend": requests}, seconds, connections=64, rate=rate, retries=retries)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask_during, asking
+from asking import PATIENT, ask_during, asking
 from fault_size import is_whole, size
 from redis_server import RedisServer, redis_server
 
@@ -39,7 +39,8 @@ def served(landed_shop, tmp_path_factory) -> Iterator[Any]:
 def survives(name: str, served: Any, fault: Callable[[], None], mend: Callable[[], None]) -> None:
     """TARGETS §5: 0 failed answers, `degraded` true, p99 < 150 ms, normal again within 5 s."""
     seconds, broken, mended = size((2.5, 0.4, 1.4), (30.0, 5.0, 18.0))
-    outage = ask_during(asking(served, seconds), fault, mend, broken=broken, mended=mended, name=name)
+    load = asking(served, seconds, rate=size(30, 100))
+    outage = ask_during(load, fault, mend, broken=broken, mended=mended, name=name)
     assert outage.failed == 0, outage.result.as_json()
     assert outage.degraded_before == 0
     assert outage.degraded_during > 0
@@ -50,7 +51,7 @@ def survives(name: str, served: Any, fault: Callable[[], None], mend: Callable[[
 
 
 def on_sqlite(served: Any) -> Path:
-    served.shop.workspace.configuration.unlink(missing_ok=True)
+    served.shop.workspace.configuration.write_text(PATIENT)
     settle(served)
     return Path(served.shop.workspace.online_store)
 
@@ -58,7 +59,7 @@ def on_sqlite(served: Any) -> Path:
 def on_redis(served: Any, redis: RedisServer) -> None:
     """One value moves a running service to a Redis, which holds the states by then."""
     workspace: Workspace = served.shop.workspace
-    workspace.configuration.write_text(f"online_store: {redis.address}\n")
+    workspace.configuration.write_text(f"{PATIENT}online_store: {redis.address}\n")
     materialise_users(workspace, served.shop.as_of_ms)
     settle(served)
 
