@@ -10,12 +10,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +24,6 @@ from recommender.decision.protocols import Scorer
 from services.journal import Journal
 
 __all__ = ["Catalogue", "CatalogueConfig"]
-
-T = TypeVar("T")
 
 _LOG = logging.getLogger("nextbest.catalogue")
 
@@ -74,10 +71,11 @@ class Catalogue:
         view = self._views.get(bundle.version)
         return bundle if view is None else view.scorer
 
-    def bundle(self, version: str) -> Scorer | None:
-        """A bundle in service, without later rows."""
-        view = self._views.get(version)
-        return None if view is None else view.bundle
+    def in_service(self, version: str) -> Scorer | None:
+        """A bundle as it is served now; any other in service where that version is not."""
+        views = self._views
+        view = views.get(version) or next(iter(views.values()), None)
+        return None if view is None else view.scorer
 
     def prepare(self, bundle: Scorer) -> None:
         """Lay the catalogue over a bundle before it is taken into service. Blocks; a failure is told, not raised."""
@@ -125,11 +123,7 @@ class Catalogue:
             with closing(Journal(self._path)) as journal:
                 return _laid(bundle, journal.catalogue_changes(0, seq), seq).scorer
 
-        return await self.aside(laid)
-
-    async def aside(self, work: Callable[[], T]) -> T:
-        """Run work on bundles in the thread, one after the other, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, laid)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)

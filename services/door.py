@@ -28,6 +28,7 @@ from services.keys import Keyring
 from services.metrics import stage
 from services.online_features import OnlineFeatures
 from services.operator_file import OperatorFile
+from services.past_decisions import PastDecisions
 from services.records import Entry, Receipt, anonymous_user
 from services.stored_states import StoredStates, StoredStatesConfig
 
@@ -69,6 +70,7 @@ class Door:
         self.reader = Journal(workspace.journal, busy_seconds=self.config.journal.read_seconds)
         self.journal = DecisionJournal(self.reader, self.writer, self.config.journal)
         self.states_as_of_ms: int | None = None  # of the latest stored state that was read
+        self.past = PastDecisions(self.catalogue, self.states, self.reader, workspace.mart("user_states"))
         self._told: dict[str, str] = {}
         self._closing = threading.Event()
         # Before the worker accepts its first request: the workers share one socket, so one that was not
@@ -89,6 +91,7 @@ class Door:
         self._watcher.join()
         self.champion.close()
         self.catalogue.close()
+        self.past.close()
         self.states.close()
         self.writer.close()
         self.reader.close()

@@ -70,6 +70,7 @@ select seq, event_id, event_type, occurred_ms, item_id, quantity, price_micros, 
        placement, decision_id, position
 from events where user_id = ? and recorded_ms >= ? order by recorded_ms desc limit 2000
 """
+_LIVE_UNTIL = _LIVE.replace("order by", "and seq <= ? order by")
 _ALIASES = "select anonymous_user_id from identities where user_id = ?"
 _IDENTIFIED = "select user_id from identities where anonymous_user_id = ?"
 _DECISION = "select row, slate_features from decisions where decision_id = ?"
@@ -144,12 +145,13 @@ class Journal:
             os.close(log)
         self.has_unsynced = False
 
-    def live_events(self, user_ids: Sequence[str], since_ms: int) -> LiveEvents:
+    def live_events(self, user_ids: Sequence[str], since_ms: int, until_seq: int | None = None) -> LiveEvents:
         """Events of these users, and of the anonymous ids identified as them, recorded at or after `since_ms`."""
         run = self._connection.execute
         people = dict.fromkeys(user_ids)
         people.update((alias, None) for user_id in user_ids for (alias,) in run(_ALIASES, (user_id,)))
-        rows = [(person, *row) for person in people for row in run(_LIVE, (person, since_ms))]
+        query, bounds = (_LIVE, (since_ms,)) if until_seq is None else (_LIVE_UNTIL, (since_ms, until_seq))
+        rows = [(person, *row) for person in people for row in run(query, (person, *bounds))]
         rows.sort(key=lambda row: row[1])
         events = tuple(Interaction(row[2], user_ids[0], row[3], row[4], *row[5:]) for row in rows)
         return LiveEvents(events, rows[-1][1] if rows else 0)
