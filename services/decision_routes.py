@@ -15,14 +15,11 @@ from recommender.errors import RequestError
 from services import metrics
 from services.door import Door
 from services.keys import presented_key
-from services.payload import Presentation
+from services.payload import MAX_PAGE, PAGE_FIELDS, Presentation
 from services.records import Entry
 from services.wire import Refusal, json_response, read_json
 
-__all__ = ["MAX_PAGE", "PAGE_FIELDS", "decision", "recommend"]
-
-PAGE_FIELDS = ("decision_id", "page")
-MAX_PAGE = 1_000
+__all__ = ["decision", "recommend"]
 
 
 async def recommend(request: Request, door: Door) -> Response:

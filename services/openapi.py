@@ -6,7 +6,7 @@ The routes and their roles come from the table itself; what is said of each stan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.decision.placements import Placement
@@ -40,6 +40,7 @@ class Operation:
     gives: str | None = None  # the name of a schema; None: plain text
     errors: tuple[int, ...] = ()
     media: str = "application/json"
+    query: Mapping[str, str] = field(default_factory=dict)  # optional parameters, as texts, and what each does
 
 
 def _messages(kind: str, told: str) -> tuple[tuple[str, str], Operation]:
@@ -48,10 +49,18 @@ def _messages(kind: str, told: str) -> tuple[tuple[str, str], Operation]:
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = dict(
     [
-        (("POST", "/v1/recommend"), Operation("Decide what to show.", "RecommendRequest", "RecommendAnswer")),
+        (
+            ("POST", "/v1/recommend"),
+            Operation("Decide what to show, or show more.", "RecommendRequest", "RecommendAnswer", (404,)),
+        ),
         (
             ("GET", "/v1/decisions/{decision_id}"),
-            Operation("The record of a decision.", gives="Decision", errors=(404,)),
+            Operation(
+                "The record of a decision, where each item went, and whether it can be made again.",
+                gives="Decision",
+                errors=(404,),
+                query={"item_id": "Explain this item, shown or not.", "explain": "`true`: with the model's reasons."},
+            ),
         ),
         (("POST", "/v1/items"), Operation("Add or change rows of the catalogue.", "Items", "ItemsStored")),
         (("POST", "/v1/batch"), Operation("Many messages; acknowledged means on disk.", "Batch", "BatchStored")),
@@ -101,8 +110,13 @@ def _operation(route: Route, told: Operation) -> dict[str, Any]:
         opened = f" Open to everybody with `service.{route.opened_by}` in nextbest.yml." if route.opened_by else ""
         described["description"] = f"Needs a key with the role {role}, once a key exists.{opened}"
         described["security"] = [{"key": []}, {"writeKey": []}, *([{}] if route.opened_by else [])]
-    if "{" in route.path:
-        described["parameters"] = [_parameter(part) for part in route.path.split("/") if part.startswith("{")]
+    parameters = [_parameter(part) for part in route.path.split("/") if part.startswith("{")]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "description": does, "schema": {"type": "string"}}
+        for name, does in told.query.items()
+    ]
+    if parameters:
+        described["parameters"] = parameters
     if told.takes:
         content = {"application/json": {"schema": _reference(told.takes)}}
         described["requestBody"] = {"required": True, "content": content}

@@ -10,6 +10,7 @@ import pyarrow as pa
 from recommender.decision.placements import Placement
 from recommender.decision.request import LIST_LIMITS, MAX_ID_LENGTH
 from recommender.events import DECISION_SCHEMA
+from services.payload import MAX_FIELDS, MAX_PAGE
 
 __all__ = ["schemas"]
 
@@ -70,11 +71,23 @@ def _recommend_request(placements: Mapping[str, Placement]) -> dict[str, Any]:
         **FURTHER_REQUEST_FIELDS,
     }
     somebody = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("user_id", "anonymous_id")]
+    somebody.append({"required": ["decision_id", "page"], "properties": {}})
     return _object(properties, required=(), additionalProperties=False, anyOf=somebody)
 
 
-# Fields of a request beyond the first; tests/contracts/test_openapi.py compares them all with DecisionRequest's.
-FURTHER_REQUEST_FIELDS: dict[str, Any] = {}
+# What concerns the answer alone, and the two fields that ask for a further page instead of a new decision.
+FURTHER_REQUEST_FIELDS: dict[str, Any] = {
+    "fields": {
+        **_texts("What each item is told with: title, price, …, or attributes."),
+        "type": ["array", "null"],
+        "minItems": 1,
+        "maxItems": MAX_FIELDS,
+    },
+    "include_items": {"type": ["boolean", "null"], "description": "Each item with all that the catalogue says."},
+    "explain": {"type": ["boolean", "null"], "description": "Each item with the reasons for it, in sentences."},
+    "decision_id": {"type": "string", "minLength": 1, "description": "With `page` alone: a further page of this one."},
+    "page": {"type": "integer", "minimum": 2, "maximum": MAX_PAGE},
+}
 
 
 def _recommend_answer() -> dict[str, Any]:
@@ -86,7 +99,10 @@ def _recommend_answer() -> dict[str, Any]:
             "source": {"type": "string", "description": "The generator that proposed it."},
             "propensity": {"type": "number", "minimum": 0, "maximum": 1},
             "title": {"type": ["string", "null"]},
-        }
+            "item": {"type": "object", "description": "What the catalogue says of it, where that was asked for."},
+            "reasons": {"type": ["array", "null"], "description": "Sentences, where they were asked for."},
+        },
+        required=("rank", "item_id", "score", "source", "propensity", "title"),
     )
     texts = {name: {"type": "string"} for name in ("decision_id", "placement", "model_version", "policy", "variant")}
     return _object(
@@ -101,8 +117,14 @@ def _recommend_answer() -> dict[str, Any]:
 
 def _decision() -> dict[str, Any]:
     """The columns of the record, as JSON: times are milliseconds since 1970, features are rows of numbers."""
-    columns = {field.name: _column(field.type) for field in DECISION_SCHEMA}
-    return _object({**columns, "slate_features": {"type": "array", "items": {"type": "array"}}})
+    columns = {field.name: _column(field.type) for field in DECISION_SCHEMA if field.name != "slate_features"}
+    features = {"type": "array", "items": {"type": "array"}, "description": "For admin keys alone."}
+    way = _object({"item_id": {}, "position": {}, "stage": {"type": "string"}, "sentence": {"type": "string"}})
+    replay = _object({"is_equal": {"type": ["boolean", "null"]}, "said": {"type": "string"}})
+    return _object(
+        {**columns, "slate_features": features, "explanation": {"type": "array", "items": way}, "replay": replay},
+        required=(*columns, "explanation", "replay"),
+    )
 
 
 def _column(kind: pa.DataType) -> dict[str, Any]:

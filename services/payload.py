@@ -13,11 +13,13 @@ from recommender.errors import RequestError
 from recommender.events import DAY_MS
 from recommender.states import ItemTable
 
-__all__ = ["PRESENTATION_FIELDS", "Presentation"]
+__all__ = ["MAX_FIELDS", "MAX_PAGE", "PAGE_FIELDS", "PRESENTATION_FIELDS", "Presentation"]
 
 PRESENTATION_FIELDS = ("fields", "include_items", "explain")
 COLUMNS = ("title", "description", "category", "brand", "tags", "price", "available", "created_at")
 MAX_FIELDS = 50
+PAGE_FIELDS = ("decision_id", "page")
+MAX_PAGE = 1_000
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from recommender.decision.request import FIELDS
 from services.app import ROUTES
 from services.docs_page import docs_page
 from services.openapi import OPERATIONS, openapi_document
+from services.payload import PAGE_FIELDS, PRESENTATION_FIELDS
 
 DOCUMENT = openapi_document(ROUTES, PLACEMENTS)
 
@@ -25,7 +26,11 @@ def test_the_document_is_openapi():
 
 
 def test_the_fields_of_a_request_are_those_that_are_read():
-    assert set(DOCUMENT["components"]["schemas"]["RecommendRequest"]["properties"]) == set(FIELDS)
+    assert set(DOCUMENT["components"]["schemas"]["RecommendRequest"]["properties"]) == {
+        *FIELDS,
+        *PRESENTATION_FIELDS,
+        *PAGE_FIELDS,
+    }
 
 
 def test_each_route_says_which_keys_open_it():
