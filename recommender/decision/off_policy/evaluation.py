@@ -23,7 +23,7 @@ from recommender.decision.off_policy.estimators import (
 from recommender.decision.off_policy.intervals import Estimate, IntervalConfig, estimates
 from recommender.decision.off_policy.support import Support, SupportConfig, support_of
 
-__all__ = ["Evaluation", "EvaluationConfig", "Judged", "evaluate"]
+__all__ = ["Evaluation", "EvaluationConfig", "Judged", "estimators_of", "evaluate"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -121,6 +121,11 @@ def evaluate(
         verdict,
         sentence,
     )
+
+
+def estimators_of(log: BanditLog, probabilities: Floats, config: EvaluationConfig, seed: int) -> dict[str, Terms]:
+    """The terms of ips, snips and dr for one policy, support unasked."""
+    return _terms(log, probabilities, _expected(log, config.rewards, seed), config.estimator)
 
 
 def _expected(log: BanditLog, config: RewardModelConfig, seed: int) -> Floats:

@@ -77,13 +77,13 @@ def _personal(
         return Fixed(k, base, floor), {"best_action": log.actions[base], "values": values, "sentence": sentence}
     proven = fit_proven(log, contexts, config.proof, seed, progress)
     base = proven.model.base
-    personal = proven.proof.personal and np.isfinite(proven.margin)
+    personal = proven.proof.personal
     policy = Personal(k, proven.model, proven.margin, floor) if personal else Fixed(k, base, floor)
     return policy, {
         "best_action": log.actions[base],
         "values": _named(log, proven.values),
-        "proof": proven.proof.as_json() | {"personal": bool(personal)},
-        "sentence": _sentence(log, proven, bool(personal)),
+        "proof": proven.proof.as_json(),
+        "sentence": _sentence(log, proven),
     }
 
 
@@ -91,10 +91,10 @@ def _named(log: BanditLog, values: npt.NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(log.actions, values.tolist(), strict=True))
 
 
-def _sentence(log: BanditLog, proven: Proven, personal: bool) -> str:
+def _sentence(log: BanditLog, proven: Proven) -> str:
     proof, base = proven.proof, log.actions[proven.model.base]
     told = f"{proof.gain:+.4g} {log.reward_name} a decision [{proof.low:.4g}, {proof.high:.4g}]"
-    if personal:
+    if proof.personal:
         return (
             f"Personal: on rows it had not seen the choice earned {told} more than {base} for everybody, "
             f"by another action for {proof.deviating:.0%} of them."

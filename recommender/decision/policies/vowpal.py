@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recommender.decision.policies.design import Standard
 from recommender.decision.policies.protocol import normalised, with_floor
 
 __all__ = ["EXPLORATIONS", "Vowpal", "VowpalLearner"]
@@ -34,28 +35,19 @@ EXPLORATIONS = {
 class Scaling:
     """Contexts to about unit size, rewards to costs in [0, 1]: what Vowpal Wabbit's defaults are made for."""
 
-    centre: Floats
-    scale: Floats
+    standard: Standard
     least: float
     span: float
 
     @classmethod
     def of(cls, contexts: Matrix, reward: Floats) -> Scaling:
-        raw = contexts.astype(np.float64)
-        known = ~np.isnan(raw)
-        count = np.maximum(known.sum(axis=0), 1)
-        centre = np.where(known, raw, 0.0).sum(axis=0) / count
-        scale = np.sqrt(np.where(known, (raw - centre) ** 2, 0.0).sum(axis=0) / count)
         low, high = (float(bound) for bound in np.quantile(reward, [0.0, 0.999]))
-        return cls(centre, np.where(scale > 0, scale, 1.0), low, max(high - low, 1e-12))
+        return cls(Standard.of(contexts), low, max(high - low, 1e-12))
 
     def lines(self, contexts: Matrix) -> list[str]:
-        """One `shared` line a row; a missing number is left out."""
-        values = (contexts.astype(np.float64) - self.centre) / self.scale
-        return [
-            "shared |C " + " ".join(f"f{place}:{value:.5g}" for place, value in enumerate(row) if np.isfinite(value))
-            for row in values
-        ]
+        """One `shared` line a row; a missing number is at the mean."""
+        values = self.standard.design(contexts)[:, :-1]
+        return ["shared |C " + " ".join(f"f{place}:{value:.5g}" for place, value in enumerate(row)) for row in values]
 
     def costs(self, reward: Floats) -> Floats:
         return 1.0 - np.clip((reward - self.least) / self.span, 0.0, 1.0)
@@ -119,8 +111,7 @@ class Vowpal:
         return with_floor(normalised(np.maximum(given, 0.0)), self.floor)
 
     def parameters(self) -> Mapping[str, Any]:
-        own = {"centre": self.scaling.centre.tolist(), "scale": self.scaling.scale.tolist()}
-        scaling = {**own, "least": self.scaling.least, "span": self.scaling.span}
+        scaling = {"standard": self.scaling.standard.as_json(), "least": self.scaling.least, "span": self.scaling.span}
         return {"n_actions": self.n_actions, "floor": self.floor, "scaling": scaling}
 
     def files(self) -> Mapping[str, bytes]:
@@ -129,6 +120,5 @@ class Vowpal:
     @classmethod
     def load(cls, own: Mapping[str, Any], files: Mapping[str, bytes]) -> Vowpal:
         content = own["scaling"]
-        centre, scale = (np.asarray(content[name], dtype=np.float64) for name in ("centre", "scale"))
-        scaling = Scaling(centre, scale, content["least"], content["span"])
+        scaling = Scaling(Standard.from_json(content["standard"]), content["least"], content["span"])
         return cls(own["n_actions"], scaling, files["model.vw"], own["floor"])
