@@ -34,6 +34,10 @@ class Shadow:
             self._pending += 1
         self._thread.submit(self._compare, shown, make)
 
+    def drain(self) -> None:
+        """Return once everything that waits is compared."""
+        self._thread.submit(lambda: None).result()
+
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
