@@ -58,8 +58,20 @@ def test_a_few_are_always_let_in_and_a_stall_is_forgotten(clock: Clock):
     assert admitted(admission, settings) == 8
     for _ in range(8):
         admission.ended(clock.now)
-    answer(admission, clock, settings, 200, 0.004)
+    answer(admission, clock, settings, 1_000, 0.004)
     assert admitted(admission, settings) > 40
+
+
+def test_answers_that_come_in_bursts_are_averaged_over_time(clock: Clock):
+    """Twenty at once every 0.2 s are one every 0.01 s, also at the moment after a burst."""
+    settings = DoorSettings(longest_wait_seconds=0.2)
+    admission = Admission(clock)
+    for _ in range(20):
+        began = [admission.began() for _ in range(20)]
+        clock.now += 0.2
+        for one in began:
+            admission.ended(one)
+    assert abs(admitted(admission, settings) - (0.2 / (0.2 / 20) + 1)) <= 1
 
 
 def test_an_idle_hour_does_not_count_as_a_slow_answer(clock: Clock):
