@@ -47,7 +47,8 @@ def test_a_slate_comes_ranked_with_titles_sources_and_propensities(served):
 def test_every_answer_left_its_record_with_the_features_it_was_scored_by(served):
     answer = recommended(served, user_id=served.shop.user_ids[1], k=4)
     record = served.http.get(f"/v1/decisions/{answer['decision_id']}").json()
-    assert list(record) == [*[name for name in DECISION_SCHEMA.names if name != "slate_features"], "slate_features"]
+    columns = [name for name in DECISION_SCHEMA.names if name != "slate_features"]
+    assert list(record) == [*columns, "slate_features", "explanation", "replay"]
     assert record["slate_item_ids"] == [item["item_id"] for item in answer["items"]]
     assert record["slate_propensities"] == [item["propensity"] for item in answer["items"]]
     assert (record["tier"], record["state_as_of"]) == ("full", served.shop.as_of_ms)
