@@ -23,11 +23,12 @@ from typing import IO
 import psutil
 
 from recommender.configuration import read_configuration
-from recommender.errors import InputError, NotReadyError
+from recommender.errors import InputError, IntegrityError, NotReadyError
 from recommender.workspace import HOME_VARIABLE, Workspace
 from services.bento_process import WORKERS_VARIABLE
 from services.keys import list_keys
-from services.model_store import bundle_folder
+from services.model_store import aliases, bundle_folder
+from services.verdicts import try_bundle
 
 __all__ = ["ServerHandle", "require_free_port", "serve", "start_background"]
 
@@ -189,8 +190,26 @@ def _check(workspace: Workspace, host: str, port: int, workers: int) -> None:
             "run `nextbest keys create --role admin` first.",
         )
     read_configuration(workspace.configuration)
-    bundle_folder(workspace, "champion")
+    _require_servable(workspace)
     require_free_port(str(address), port)
+
+
+def _require_servable(workspace: Workspace) -> None:
+    """The champion must be whole and sound, or else the one before it, which the workers then go back to."""
+    named = aliases(workspace)
+    problems = []
+    for alias in ("champion", "previous") if "previous" in named else ("champion",):
+        try:
+            bundle_folder(workspace, alias)
+            verdict = try_bundle(workspace, named[alias])
+        except IntegrityError as problem:
+            problems.append(problem)
+            continue
+        if verdict.is_sound:
+            return
+        found = f"{alias} {verdict.version} is refused: {verdict.reason}"
+        problems.append(IntegrityError(found, "a sound bundle.", "`nextbest promote VERSION`, or `nextbest run`."))
+    raise problems[0]
 
 
 def require_free_port(host: str, port: int) -> None:
