@@ -1,0 +1,77 @@
+"""More than the service can answer: it answers what it can, soon, refuses the rest at once, and its memory stays."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fault_size import is_whole, size
+from guarded_shop import Guarded
+
+from benchmarks.serving.load import Load, LoadResult, Request, run_load, start_load
+from recommender.door_settings import DoorSettings
+from services.event_routes import MAX_BATCH_BYTES
+
+TIMES = 3
+MOST_MEMORY = 1.10  # of what the workers held after a first load, when all that is lazily loaded is there
+
+
+def load(served: Any, requests: list[Request], seconds: float, **more: Any) -> LoadResult:
+    result = run_load(Load(served.server.url, {"request": requests}, seconds, **more))
+    print(json.dumps({**result.summary(), **more}))
+    return result
+
+
+def memory(served: Any) -> int:
+    """Bytes held by supervisor and workers together."""
+    return sum(process.memory_info().rss for process in served.server.processes())
+
+
+def milliseconds(served: Any, status: int) -> list[float]:
+    """How long each answer of this status took inside the service, by its log: a caller's own delays do not count."""
+    lines = [json.loads(line) for line in served.server.log.read_text().splitlines() if '"answered"' in line]
+    return sorted(line["ms"] for line in lines if line["status"] == status)
+
+
+def test_three_times_the_capacity_is_answered_or_refused_at_once(own_shop, serve):
+    """And no event is kept out by a flood of questions; the moment after, everybody is answered."""
+    served = serve(own_shop)
+    reads = [Request.json("/v1/recommend", {"user_id": user_id}) for user_id in own_shop.user_ids[:50]]
+    events = [Request.json("/v1/track", {"event": "Opened", "userId": "u", "messageId": "__uid__"})]
+    capacity = load(served, reads, size(1.0, 15.0), connections=16).throughput
+    held = memory(served)
+    flood = start_load(Load(served.server.url, {"read": reads}, size(3.0, 60.0), rate=TIMES * capacity))
+    told = load(served, events, size(1.5, 50.0), rate=10.0)
+    asked = flood.finish()
+    print(json.dumps({**asked.summary(), "capacity": round(capacity), "memory": memory(served) / held}))
+    assert set(asked.statuses) == {"200", "429"}, asked.as_json()
+    assert set(told.statuses) == {"200"}, told.as_json()
+    assert memory(served) < MOST_MEMORY * held
+    assert set(load(served, reads, size(0.5, 5.0), connections=2).statuses) == {"200"}
+    accepted, refused = milliseconds(served, 200), milliseconds(served, 429)
+    p99 = {"accepted": accepted[int(0.99 * len(accepted))], "refused": refused[int(0.99 * len(refused))]}
+    print(json.dumps({f"p99_ms of {kind}, inside": value for kind, value in p99.items()}))
+    if is_whole():
+        assert p99["accepted"] < 1_000
+        assert asked.statuses["200"] > 0.5 * capacity * asked.elapsed
+
+
+def test_bodies_beyond_the_memory_set_aside_wait_outside(guarded: Guarded):
+    """Callers who announce the largest of batches and then send nothing hold what was set aside, and no more."""
+    fit = DoorSettings().body_bytes_in_flight // MAX_BATCH_BYTES
+    with ThreadPoolExecutor(4 * fit) as callers:
+        statuses = list(callers.map(lambda _: _announced(guarded, MAX_BATCH_BYTES), range(4 * fit)))
+    assert statuses.count(408) == fit  # were let in, and given up after `body_seconds`
+    assert statuses.count(429) == 3 * fit
+    assert _announced(guarded, MAX_BATCH_BYTES + 1) == 413
+
+
+def _announced(guarded: Guarded, size: int) -> int:
+    """The status of a batch of which only the announcement is sent."""
+    host, _, port = guarded.served.server.url.removeprefix("http://").partition(":")
+    head = f"POST /v1/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {guarded.keys['write']}\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        line.sendall(f"{head}content-type: application/json\r\ncontent-length: {size}\r\n\r\n{{".encode())
+        return int(line.recv(4_000).split()[1])
