@@ -35,6 +35,9 @@ def add_event_verbs(verbs: Any) -> None:
     )
     replay.add_argument("--json", action="store_true")
     replay.set_defaults(action=_replay)
+    doctor = verbs.add_parser("doctor", help="why events do not count")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(action=_doctor)
 
 
 def _list(workspace: Workspace, options: argparse.Namespace) -> None:
@@ -74,6 +77,18 @@ def _replay(workspace: Workspace, options: argparse.Namespace) -> int:
         for reason, count in sorted(report.failed.items(), key=lambda entry: -entry[1]):
             print(f"{count:>9,}  {reason}")
     return 0
+
+
+def _doctor(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.doctor import diagnose
+
+    report = diagnose(workspace)
+    if options.json:
+        print(json.dumps(report, indent=2, default=str))
+        return
+    for finding in report["findings"]:
+        print(f"- {finding['sentence']}\n    {finding['remedy']}")
+    print(f"{report['events']:,} events, {len(report['findings'])} findings.", file=sys.stderr)
 
 
 def _corrected(file: str) -> dict[int, Any]:

@@ -20,7 +20,7 @@ from recommender.workspace import Workspace
 from services.catalogue_log import EXPORTED_CHANGES, changes_table
 from services.dead_letter_log import OPEN_LETTERS_EXPORT
 
-__all__ = ["export_journal", "export_table"]
+__all__ = ["export_journal", "export_table", "unlanded_events"]
 
 _BATCH = {
     "events": 50_000,
@@ -88,6 +88,16 @@ def export_table(workspace: Workspace, name: str, path: Path) -> int:
         return _write(connection, name, path.absolute())
 
 
+def unlanded_events(workspace: Workspace, most: int) -> pa.Table:
+    """The oldest `most` events that came after the last export, with the columns of EVENT_SCHEMA."""
+    landed = pq.read_metadata(workspace.journal_events).num_rows if workspace.journal_events.exists() else 0
+    with closing(_open(workspace.journal)) as connection:
+        if not _has(connection, "events"):
+            return EVENT_SCHEMA.empty_table()
+        rows = connection.execute(f"{_EVENTS} limit ? offset ?", (most, landed)).fetchall()
+    return _table(rows, EVENT_SCHEMA) if rows else EVENT_SCHEMA.empty_table()
+
+
 def _open(path: Path) -> sqlite3.Connection:
     """The journal, or an empty database in memory while nothing has been recorded yet."""
     return sqlite3.connect(path if path.exists() else ":memory:", timeout=10.0, isolation_level=None)
@@ -110,8 +120,12 @@ def _write(connection: sqlite3.Connection, name: str, path: Path) -> int:
     return rows
 
 
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone() is not None
+
+
 def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
-    if not connection.execute("select 1 from sqlite_master where name = ?", (_STORED_AS.get(name, name),)).fetchone():
+    if not _has(connection, _STORED_AS.get(name, name)):
         return
     cursor = connection.execute(_QUERIES[name])
     while rows := cursor.fetchmany(_BATCH[name]):
