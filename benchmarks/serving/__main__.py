@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving [--folder DIR] [--seconds S] [--items N …] [--out FILE.json]
 
-T is the same service answering a constant JSON, P the trees alone on the same candidates. The first run makes a shop
-(two minutes) and keeps it in the folder. With four cores or more, servers and callers have two each of their own.
+T is a BentoML service that answers a constant JSON, P the trees alone on the same candidates. The first run makes a
+shop (two minutes) and keeps it in the folder. With four cores or more, servers and callers have two each of their own.
 Prints tables and writes FILE.json; the exit code is 1 where a target is missed.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.serving.large import serve_large
 from benchmarks.serving.report import lines_of, table_of
 from benchmarks.serving.shop import Shop, ShopConfig, shop_in
 from benchmarks.serving.speed import one_at_a_time, predict_ms, throughput, under_half_load
-from benchmarks.serving.stations import CONSTANT, Asked, Cores, fresh_home, station
+from benchmarks.serving.stations import CONSTANT, CONSTANT_DOOR, Asked, Cores, fresh_home, station
 from benchmarks.serving.writes import acknowledgements, mixed, own_write
 
 GIVEN = (50, 200, 500, 0)  # candidates in the request; 0: retrieval proposes them
@@ -76,6 +76,9 @@ def measured(shop: Shop, seconds: float) -> dict[str, Any]:
             slates = asked.slates(USUAL)
             two = throughput(constant, real, slates, seconds, 2 * CALLERS)
             run["under_half_load"] = under_half_load(real, slates, two["per_second"], 4 * seconds)
+            with station(workspace, cores, 2, CONSTANT_DOOR) as door:
+                own = door.ask(slates, seconds), door.ask(slates, seconds, 2 * CALLERS)
+            run["constant_door"] = {"p50_ms": round(own[0].p50, 3), "per_second": round(own[1].result.throughput, 1)}
             _say("events")
             run["own_write"] = own_write(real, shop, asked)
             run["mixed"] = mixed(real, asked, 2 * seconds)
@@ -124,7 +127,10 @@ def _parts_table(run: dict[str, Any]) -> Table:
         table.add_row(part, *(f"{run['parts_ms'][size][part]:.3f}" for size in sizes))
     for row in run["one_at_a_time"]:
         if row["given"] in sizes and row["given"]:
-            table.add_row("HTTP (T, with its caller)", f"{row['T_ms']:.3f}", "")
+            table.add_row("a constant answer of BentoML (T)", f"{row['T_ms']:.3f}", "")
+    own = run["constant_door"]
+    table.add_row("a constant answer of our own door", f"{own['p50_ms']:.3f}", "")
+    table.caption = f"Two workers give {own['per_second']:,} constant answers of our own door a second."
     return table
 
 

@@ -17,9 +17,10 @@ from recommender.workspace import Workspace
 from services.keys import create_key
 from services.server import ServerHandle, start_background
 
-__all__ = ["CONSTANT", "Asked", "Cores", "Figures", "Station", "fresh_home", "station"]
+__all__ = ["CONSTANT", "CONSTANT_DOOR", "Asked", "Cores", "Figures", "Station", "fresh_home", "station"]
 
 CONSTANT, REAL = "benchmarks.serving.constant", "services.bento_process"
+CONSTANT_DOOR = "benchmarks.serving.constant_door"
 # Made by the ring and of no use to the service.
 LEFT_OUT = ("warehouse", "dbt", "training", "dagster", "reports", "marts", "landing", "journal", "logs", "monitoring")
 # One key asks for everything here, and as fast as can be: what stops a runaway caller would stop the yardstick, too.
