@@ -32,6 +32,7 @@ async def recommend(request: Request, door: Door) -> Response:
         wanted.require_known(door.catalogue.over(door.champion.required().champion.scorer).items)
     made = await door.recommend(body)
     metrics.observe_tier(made.tier, made.is_degraded)
+    metrics.observe_features(np.frombuffer(made.slate_features, dtype="<f4"))
     answer = made.answer()
     if wanted.fields is not None or wanted.explains:
         await _tell_more(request, door, answer, made.to_row(), wanted)

@@ -22,13 +22,16 @@ _CONDITIONS = (
     "`novel`: true leaves out what was bought. Every other entry names an attribute: a text or a list of texts, or "
     '`{"min": …, "max": …}` for a number; `any`, `all` and `not` combine conditions.'
 )
+_REQUESTS = ("Recommendation", "FurtherPage")
 
 
 def schemas(placements: Mapping[str, Placement]) -> dict[str, Any]:
     """All schemas by name; the placements are those of the operator's file."""
     return {
         "Error": _object({"error": {"type": "string", "description": "What was found, expected, and what to do."}}),
-        "RecommendRequest": _recommend_request(placements),
+        "Recommendation": _recommend_request(placements),
+        "FurtherPage": _page_request(),
+        "RecommendRequest": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _REQUESTS]},
         "RecommendAnswer": _recommend_answer(),
         "Decision": _decision(),
         "Message": _message(),
@@ -68,26 +71,31 @@ def _recommend_request(placements: Mapping[str, Placement]) -> dict[str, Any]:
         "filter": {**_OBJECT, "description": _CONDITIONS},
         "needs": {**_OBJECT, "description": "What somebody asks for: `budget`, `must`, `nice`, `price_importance`."},
         "context": {**_OBJECT, "description": "The moment: `device`, `channel`, and whatever else is worth recording."},
-        **FURTHER_REQUEST_FIELDS,
+        **_presentation(),
     }
     somebody = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("user_id", "anonymous_id")]
-    somebody.append({"required": ["decision_id", "page"], "properties": {}})
     return _object(properties, required=(), additionalProperties=False, anyOf=somebody)
 
 
-# What concerns the answer alone, and the two fields that ask for a further page instead of a new decision.
-FURTHER_REQUEST_FIELDS: dict[str, Any] = {
-    "fields": {
-        **_texts("What each item is told with: title, price, …, or attributes."),
+def _page_request() -> dict[str, Any]:
+    page = {"type": "integer", "minimum": 2, "maximum": MAX_PAGE}
+    properties = {"decision_id": {"type": "string", "minLength": 1}, "page": page, **_presentation()}
+    return _object(properties, required=("decision_id", "page"), additionalProperties=False)
+
+
+def _presentation() -> dict[str, Any]:
+    names = {
         "type": ["array", "null"],
         "minItems": 1,
         "maxItems": MAX_FIELDS,
-    },
-    "include_items": {"type": ["boolean", "null"], "description": "Each item with all that the catalogue says."},
-    "explain": {"type": ["boolean", "null"], "description": "Each item with the reasons for it, in sentences."},
-    "decision_id": {"type": "string", "minLength": 1, "description": "With `page` alone: a further page of this one."},
-    "page": {"type": "integer", "minimum": 2, "maximum": MAX_PAGE},
-}
+        "items": {"type": "string", "minLength": 1},
+    }
+    flag = {"type": ["boolean", "null"]}
+    return {
+        "fields": {**names, "description": "What each item is told with: columns and attributes of the catalogue."},
+        "include_items": {**flag, "description": "Tell each item with everything that is known of it."},
+        "explain": {**flag, "description": "Tell the reasons for each item."},
+    }
 
 
 def _recommend_answer() -> dict[str, Any]:

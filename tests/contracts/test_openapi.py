@@ -26,11 +26,9 @@ def test_the_document_is_openapi():
 
 
 def test_the_fields_of_a_request_are_those_that_are_read():
-    assert set(DOCUMENT["components"]["schemas"]["RecommendRequest"]["properties"]) == {
-        *FIELDS,
-        *PRESENTATION_FIELDS,
-        *PAGE_FIELDS,
-    }
+    schemas = DOCUMENT["components"]["schemas"]
+    assert set(schemas["Recommendation"]["properties"]) == {*FIELDS, *PRESENTATION_FIELDS}
+    assert set(schemas["FurtherPage"]["properties"]) == {*PAGE_FIELDS, *PRESENTATION_FIELDS}
 
 
 def test_each_route_says_which_keys_open_it():
