@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.serving.load import Load, LoadResult, Request, start_load
 
-__all__ = ["PATIENT", "Outage", "ask_during", "asking"]
+__all__ = ["PATIENT", "Outage", "ask_during", "asking", "settle"]
 
 # For nextbest.yml: what is refused under overload is another test's subject, and this machine may be anybody's.
 PATIENT = "service: {longest_wait_seconds: 30}\n"
@@ -57,6 +57,16 @@ class Outage:
         summary = self.result.summary()
         whole = {name: summary[name] for name in ("requests", "statuses", "degraded", "p50_ms", "p99_ms", "max_ms")}
         return {**whole, "recovery_s": round(self.recovery_seconds, 2)}
+
+
+def settle(served: Any) -> None:
+    """Return once both workers answer in full, which they may do by turns."""
+    deadline, whole = time.monotonic() + 30, 0
+    while whole < 10:
+        assert time.monotonic() < deadline, "the store is not read again"
+        answer = served.post("recommend", {"user_id": served.shop.user_ids[0]}).json()
+        whole = 0 if answer["degraded"] else whole + 1
+        time.sleep(0.02)
 
 
 def ask_during(

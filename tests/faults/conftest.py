@@ -6,9 +6,11 @@ A fault is a function of its size (`fault_size.size(short, whole)`); a test of t
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from asking import PATIENT, settle
 from fault_size import is_whole
 
 ROOM = Path(__file__).resolve().parent
@@ -25,9 +27,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(WHOLE_SECONDS))
 
 
-@pytest.fixture
-def stored_shop(landed_shop, tmp_path):
-    """A private copy of the landed shop with its online store: for tests that break the store."""
-    from served_shop import copy_shop
+@pytest.fixture(scope="session")
+def broken_shop(landed_shop, tmp_path_factory):
+    """A server for whatever breaks the surroundings and mends them again: on a copy of the shop, store and marts."""
+    from served_shop import copy_shop, serving
 
-    return copy_shop(landed_shop, tmp_path / "home", with_store=True)
+    shop = copy_shop(landed_shop, tmp_path_factory.mktemp("stored") / "home", with_store=True)
+    shutil.copytree(landed_shop.workspace.marts, shop.workspace.marts)
+    servers = serving()
+    yield next(servers)(shop)
+    next(servers, None)
+
+
+@pytest.fixture
+def stored(broken_shop):
+    """The same, with its states in SQLite and everybody let in; both workers answer in full when the test begins."""
+    broken_shop.shop.workspace.configuration.write_text(PATIENT)
+    settle(broken_shop)
+    return broken_shop

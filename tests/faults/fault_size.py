@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-__all__ = ["is_whole", "size"]
+import pytest
+
+__all__ = ["is_whole", "size", "whole_only"]
 
 _T = TypeVar("_T")
 
@@ -13,6 +15,10 @@ _T = TypeVar("_T")
 def is_whole() -> bool:
     """Whether the sizes of TARGETS are run (`NEXTBEST_FAULTS=whole`)."""
     return os.environ.get("NEXTBEST_FAULTS", "short") == "whole"
+
+
+# For what is much like another fault and not worth the time of every `make test`.
+whole_only = pytest.mark.skipif(not is_whole(), reason="broken at the whole sizes alone: make test-faults")
 
 
 def size(short: _T, whole: _T) -> _T:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import PATIENT, ask_during, asking
-from fault_size import is_whole, size
+from asking import PATIENT, ask_during, asking, settle
+from fault_size import is_whole, size, whole_only
 from redis_server import RedisServer, redis_server
 
 from feature_repo.offline import materialise_users
@@ -24,54 +22,26 @@ def redis(tmp_path_factory) -> Iterator[RedisServer]:
     yield from redis_server(tmp_path_factory.mktemp("redis"))
 
 
-@pytest.fixture(scope="module")
-def served(landed_shop, tmp_path_factory) -> Iterator[Any]:
-    """One server for all faults of this room, on its own copy of the shop, marts included."""
-    from served_shop import copy_shop, serving
-
-    shop = copy_shop(landed_shop, tmp_path_factory.mktemp("store") / "home", with_store=True)
-    shutil.copytree(landed_shop.workspace.marts, shop.workspace.marts)
-    servers = serving()
-    yield next(servers)(shop)
-    next(servers, None)
-
-
-def survives(name: str, served: Any, fault: Callable[[], None], mend: Callable[[], None]) -> None:
+def survives(name: str, stored: Any, fault: Callable[[], None], mend: Callable[[], None]) -> None:
     """TARGETS §5: 0 failed answers, `degraded` true, p99 < 150 ms, normal again within 5 s."""
     seconds, broken, mended = size((2.5, 0.4, 1.4), (30.0, 5.0, 18.0))
-    load = asking(served, seconds, rate=size(30, 100))
+    load = asking(stored, seconds, rate=size(30, 100))
     outage = ask_during(load, fault, mend, broken=broken, mended=mended, name=name)
     assert outage.failed == 0, outage.result.as_json()
     assert outage.degraded_before == 0
     assert outage.degraded_during > 0
-    settle(served)
+    settle(stored)
     if is_whole():
         assert outage.result.quantile_ms(0.99) < 150
         assert outage.recovery_seconds < 5
 
 
-def on_sqlite(served: Any) -> Path:
-    served.shop.workspace.configuration.write_text(PATIENT)
-    settle(served)
-    return Path(served.shop.workspace.online_store)
-
-
-def on_redis(served: Any, redis: RedisServer) -> None:
+def on_redis(stored: Any, redis: RedisServer) -> None:
     """One value moves a running service to a Redis, which holds the states by then."""
-    workspace: Workspace = served.shop.workspace
+    workspace: Workspace = stored.shop.workspace
     workspace.configuration.write_text(f"{PATIENT}online_store: {redis.address}\n")
-    materialise_users(workspace, served.shop.as_of_ms)
-    settle(served)
-
-
-def settle(served: Any) -> None:
-    """Return once both workers answer in full, which they may do by turns."""
-    deadline, whole = time.monotonic() + 30, 0
-    while whole < 20:
-        assert time.monotonic() < deadline, "the store is not read again"
-        answer = served.post("recommend", {"user_id": served.shop.user_ids[0]}).json()
-        whole = 0 if answer["degraded"] else whole + 1
-        time.sleep(0.05)
+    materialise_users(workspace, stored.shop.as_of_ms)
+    settle(stored)
 
 
 def saved(path: Path) -> Path:
@@ -92,29 +62,30 @@ def put_back(kept: Path, path: Path) -> None:
     kept.rename(path)
 
 
-def test_a_file_that_is_deleted_and_comes_back(served):
-    path = on_sqlite(served)
+def test_a_file_that_is_deleted_and_comes_back(stored):
+    path = stored.shop.workspace.online_store
     kept = saved(path)
-    survives("online store, file deleted", served, lambda: remove(path), lambda: put_back(kept, path))
+    survives("online store, file deleted", stored, lambda: remove(path), lambda: put_back(kept, path))
 
 
-def test_a_file_that_is_replaced_by_what_is_no_store(served):
-    path = on_sqlite(served)
+@whole_only
+def test_a_file_that_is_replaced_by_what_is_no_store(stored):
+    path = stored.shop.workspace.online_store
     kept = saved(path)
 
     def damage() -> None:
         remove(path)
         path.write_bytes(b"\0" * 8_192)
 
-    survives("online store, file replaced", served, damage, lambda: put_back(kept, path))
+    survives("online store, file replaced", stored, damage, lambda: put_back(kept, path))
 
 
-def test_a_redis_that_is_killed_and_started_again(served, redis):
-    on_redis(served, redis)
-    survives("online store, Redis killed", served, redis.kill, redis.start)
+def test_a_redis_that_is_killed_and_started_again(stored, redis):
+    on_redis(stored, redis)
+    survives("online store, Redis killed", stored, redis.kill, redis.start)
 
 
-def test_a_redis_that_is_frozen_and_goes_on(served, redis):
-    on_redis(served, redis)
-    survives("online store, Redis frozen", served, redis.freeze, redis.thaw)
-    assert redis.address.split("@")[0].removeprefix("redis://:") not in served.server.log.read_text()
+def test_a_redis_that_is_frozen_and_goes_on(stored, redis):
+    on_redis(stored, redis)
+    survives("online store, Redis frozen", stored, redis.freeze, redis.thaw)
+    assert redis.address.split("@")[0].removeprefix("redis://:") not in stored.server.log.read_text()

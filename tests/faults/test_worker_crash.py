@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from asking import PATIENT, asking
+from asking import asking
 from fault_size import is_whole, size
 
 from benchmarks.serving.load import LoadResult, start_load
@@ -51,13 +51,11 @@ def killed_every(seconds: float, times: int, served: Any, *, retries: int) -> Lo
 
 
 @pytest.mark.parametrize("retries", [1, 0] if is_whole() else [1])
-def test_killed_workers_cost_no_answer_to_who_asks_again(own_shop, serve, retries):
+def test_killed_workers_cost_no_answer_to_who_asks_again(stored, retries):
     """Requests under way in a killed process are cut off, which only its caller can mend: by asking once more. The
     callers that never do (`retries` 0) are counted, and they are no more than were under way."""
-    own_shop.workspace.configuration.write_text(PATIENT)
-    served = serve(own_shop)
-    seconds, times = size((3.0, 1), (10.0, 12))
-    result = killed_every(seconds, times, served, retries=retries)
+    seconds, times = size((2.0, 1), (10.0, 12))
+    result = killed_every(seconds, times, stored, retries=retries)
     failed = int(np.count_nonzero(result.status != 200))
     if retries:
         assert failed == 0, result.as_json()
