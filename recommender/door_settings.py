@@ -20,7 +20,7 @@ class DoorSettings:
     `most_in_flight`: the bound of requests under way, whatever the waiting. `body_bytes_in_flight`: the bound of
     all bodies in memory together. `body_seconds`: the time a caller has to send its body; `request_seconds`: the
     time an answer may take before it is given up with 503. `deadline_seconds`: the time a recommendation should take; a
-    record that is not on disk by then (or 0.05 s later) is done without, and the answer says so.
+    record that is not on disk by then (or 0.2 s later) is done without, and the answer says so.
     """
 
     open_reads: bool = False
@@ -33,7 +33,7 @@ class DoorSettings:
     body_bytes_in_flight: int = 64 << 20
     body_seconds: float = 10.0
     request_seconds: float = 30.0
-    deadline_seconds: float = 0.25
+    deadline_seconds: float = 0.4
 
 
 _KEYS = tuple(DoorSettings.__dataclass_fields__)

@@ -33,11 +33,11 @@ class DecisionJournalConfig:
 
     `read_seconds`: how long a read waits where another process holds the file for itself; the whole worker waits with
     it. `least_record_seconds`: what the record may take however late the decision already is: a commit takes 1 to 10 ms
-    on a quiet disk.
+    on a quiet machine; with 0.05 s, four cores at a load of 12 left decisions without a record that nothing had failed.
     """
 
     read_seconds: float = 0.02
-    least_record_seconds: float = 0.05
+    least_record_seconds: float = 0.2
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
 
 
