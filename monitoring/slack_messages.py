@@ -1,4 +1,4 @@
-"""What Slack is told, in Block Kit: drift, retrains, failed runs, stopped batches. Nothing is sent from here."""
+"""What Slack is told, in Block Kit: drift, retrains, refused bundles, failed runs, stopped batches. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from monitoring.drift import DriftResult
 __all__ = [
     "Figure",
     "Message",
+    "bundle_refused",
     "drift_found",
     "retrain_finished",
     "retrain_started",
@@ -79,18 +80,30 @@ def retrain_finished(
     reasons: Sequence[str],
     figures: Sequence[Figure],
     run_id: str,
+    canary_share: float = 0.0,
 ) -> Message:
     """What became of a retrain: promoted or refused, the gate's reasons, the figures with their intervals.
 
-    `champion` is the one that the challenger met; None when there was none yet.
+    `champion` is the one that the challenger met; None when there was none yet. `canary_share`: of the people who get
+    a promoted one first, 0 where everybody does.
     """
+    title = "New champion promoted" if is_promoted else "Challenger refused, the champion stays"
     lines = [f"*{_plain(f.name)}*: {f.value:.4f} ({f.low:.4f} to {f.high:.4f})" for f in figures]
     against = f"against champion `{_code(champion)}`" if champion else "no champion before it"
     return _message(
-        "New champion promoted" if is_promoted else "Challenger refused, the champion stays",
+        f"Challenger shown to {canary_share:.0%} of the people" if is_promoted and canary_share else title,
         _listed([_plain(reason) for reason in reasons]),
         _listed(lines),
         facts=[f"challenger `{_code(challenger)}`", against, f"run `{_code(run_id)}`"],
+    )
+
+
+def bundle_refused(version: str, reason: str, successor: str, by: str) -> Message:
+    """A bundle that was taken out of service or kept out of it, why, and which one serves instead ("": as before)."""
+    return _message(
+        "Champion rolled back" if successor else "Bundle refused",
+        _plain(reason),
+        facts=[f"bundle `{_code(version)}`", f"by {_plain(by)}", *([f"now `{_code(successor)}`"] if successor else [])],
     )
 
 

@@ -11,6 +11,7 @@ from orchestration.defs.data import build_data
 from orchestration.defs.features import build_features
 from orchestration.defs.model import model_assets
 from orchestration.defs.monitoring import monitoring_assets, monitoring_sensors
+from orchestration.defs.release import release_sensors
 from orchestration.jobs import build_jobs, daily_refresh
 from orchestration.resources import Ring
 from orchestration.warehouse import ShopDbt, prepare_manifest
@@ -35,7 +36,7 @@ def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any
         asset_checks=[*data_checks, *feature_checks],
         jobs=build_jobs(),
         schedules=[daily_refresh],
-        sensors=monitoring_sensors(),
+        sensors=[*monitoring_sensors(), *release_sensors()],
         resources=resources,
         # One fat process: the multiprocess executor pays about 10 s of imports a step.
         executor=dg.in_process_executor,

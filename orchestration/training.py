@@ -41,7 +41,7 @@ from recommender.model.training_set import TrainingConfig, TrainingSet
 from recommender.retrieval.retriever import fit_retriever
 from recommender.workspace import Workspace
 from services.model_store import aliases, bundle_folder, publish, set_alias
-from services.release import promote
+from services.release import canary_share, promote
 
 __all__ = [
     "Release",
@@ -58,13 +58,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Release:
-    """What became of a challenger: the champion it met, the gate's word and reasons, its figures (mean, low, high)."""
+    """What became of a challenger: the champion it met, the gate's word and reasons, its figures (mean, low, high).
+
+    `canary_share`: of the people who get a promoted one first; 0 where everybody does."""
 
     challenger: str
     champion_before: str | None
     is_promoted: bool
     reasons: tuple[str, ...]
     figures: dict[str, tuple[float, float, float]]
+    canary_share: float = 0.0
 
 
 TOLD_METRICS = ("recall@20", "ndcg@10", "mrr@20", "hit@10")  # what Slack hears
@@ -205,7 +208,7 @@ def release(workspace: Workspace) -> Release:
         for metric, found in metrics.items()
         if metric in TOLD_METRICS
     }
-    return Release(version, before, is_promoted, reasons, figures)
+    return Release(version, before, is_promoted, reasons, figures, canary_share(workspace)[1] if is_promoted else 0.0)
 
 
 def champion_bundle(workspace: Workspace) -> Bundle | None:

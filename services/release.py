@@ -79,22 +79,18 @@ def refuse(workspace: Workspace, version: str, reason: str, back_to: str = "", b
     The champion becomes `back_to` (what the caller serves instead) or else `previous`; with neither it stays, since a
     poor bundle in service is better than none. Saying it twice, or from two workers at once, changes nothing more.
     """
+    before = aliases(workspace)
+    if _without(before, version, back_to) != before or before.get("champion") != version:
+        _condemn(workspace, version, reason, by)  # first, so that no worker takes it up again in between
+    found: dict[str, str] = {}
 
     def turned(named: dict[str, str]) -> dict[str, str]:
-        kept = {alias: found for alias, found in named.items() if found != version}
-        if named.get("champion") != version:
-            return kept
-        successor = back_to or kept.get("previous", "")
-        if not successor:
-            return named
-        return {alias: found for alias, found in kept.items() if found != successor} | {"champion": successor}
+        found.update(named)  # as they are under the lock: of eight workers that refuse at once, one finds it champion
+        return _without(named, version, back_to)
 
-    before = aliases(workspace)
-    if turned(before) != before or before.get("champion") != version:
-        _condemn(workspace, version, reason, by)  # first, so that no worker takes it up again in between
     named = rename(workspace, turned)
-    if named != before:
-        went = named["champion"] if before.get("champion") == version else ""
+    if named != found:
+        went = named["champion"] if found.get("champion") == version else ""
         note(workspace, "rolled back" if went else "refused", version, by, reason, **({"to": went} if went else {}))
     return named
 
@@ -142,6 +138,17 @@ def note(workspace: Workspace, what: str, version: str, by: str, reason: str = "
         handle.write(orjson.dumps(line) + b"\n")
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def _without(named: dict[str, str], version: str, back_to: str) -> dict[str, str]:
+    """The aliases without a version; a champion that has no successor stays."""
+    kept = {alias: found for alias, found in named.items() if found != version}
+    if named.get("champion") != version:
+        return kept
+    successor = back_to or kept.get("previous", "")
+    if not successor:
+        return dict(named)
+    return {alias: found for alias, found in kept.items() if found != successor} | {"champion": successor}
 
 
 def _condemn(workspace: Workspace, version: str, reason: str, by: str) -> None:

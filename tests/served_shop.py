@@ -31,6 +31,7 @@ from recommender.workspace import Workspace
 from services.journal import export_journal
 from services.model_store import publish, set_alias
 from services.server import ServerHandle, start_background
+from services.verdicts import try_bundle
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHOP = SimulationConfig(users=200, items=80, days=28)
@@ -68,6 +69,7 @@ def land_shop(root: Path) -> LandedShop:
     build_bundle(other, model, serving.users, replace(facts, commit="another"))
     champion = publish(workspace, bundle)
     set_alias(workspace, "champion", champion)
+    try_bundle(workspace, champion)  # once here, and not again in every copy
     items = tuple(serving.items.table.filter(pc.equal(serving.items.table["is_available"], 1))["item_id"].to_pylist())
     return LandedShop(workspace, champion, bundle, other, serving.as_of_ms, tuple(serving.users.user_ids), items)
 

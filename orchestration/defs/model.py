@@ -109,12 +109,15 @@ def champion(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeRes
             reasons=released.reasons,
             figures=[Figure(name, *found) for name, found in released.figures.items()],
             run_id=context.run_id,
+            canary_share=released.canary_share,
         )
     )
+    is_champion = released.is_promoted and not released.canary_share
     return dg.MaterializeResult(
         metadata={
-            "verdict": "promoted" if released.is_promoted else "refused",
-            "version": released.challenger if released.is_promoted else released.champion_before or "none",
+            "verdict": "promoted" if is_champion else "canary" if released.is_promoted else "refused",
+            "version": released.challenger if is_champion else released.champion_before or "none",
+            "canary share": released.canary_share,
             "challenger": released.challenger,
             "champion before": released.champion_before or "none",
             "reasons": list(released.reasons),
