@@ -1,26 +1,22 @@
 """One writing thread for each process: requests that wait at the same moment share one commit. No data are shaped here.
 
 A synced commit costs about a millisecond whatever it holds, so what is waiting when the last commit
-ends goes into the next one together. What the journal only wrote is synced here, once a second.
+ends goes into the next one together.
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 
 from services.journal import Journal
+from services.journal_keeper import JournalKeeper
 from services.records import Entry, Receipt
 
 __all__ = ["GroupCommit"]
 
-_LOG = logging.getLogger("nextbest.group_commit")
-
-SYNC_SECONDS = 1.0  # a sync holds up what comes after it for some milliseconds: seldom enough to stay out of p99
 _MOST = 256  # entries in one commit: bounds how long another process waits for its turn
 
 _Waiting = tuple[Entry, Future[Receipt]]
@@ -30,7 +26,8 @@ class GroupCommit:
     """`submit` returns at once; its future holds the receipt once the entry is committed (see `Journal.append`)."""
 
     def __init__(self, path: Path) -> None:
-        self._journal = Journal(path)
+        self._journal = Journal(path, is_kept=True)
+        self._keeper = JournalKeeper(path, self._journal)
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -44,28 +41,14 @@ class GroupCommit:
         """Commit what is waiting, then end the thread."""
         self._waiting.put(None)
         self._thread.join()
+        self._keeper.close()
         self._journal.close()
 
     def _run(self) -> None:
-        sync_at = 0.0
-        while True:
-            try:
-                first = self._waiting.get(timeout=max(sync_at - time.monotonic(), 0) if sync_at else None)
-            except queue.Empty:
-                sync_at = self._sync()
-                continue
-            if first is None:
-                return
+        is_last = False
+        while not is_last and (first := self._waiting.get()) is not None:
             group, is_last = self._group(first)
             self._commit(group)
-            if is_last:
-                return
-            if not self._journal.has_unsynced:
-                sync_at = 0.0
-            elif not sync_at:
-                sync_at = time.monotonic() + SYNC_SECONDS
-            elif sync_at <= time.monotonic():
-                sync_at = self._sync()
 
     def _group(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """What waits now, and whether nothing may follow."""
@@ -79,15 +62,6 @@ class GroupCommit:
                 return group, True
             group.append(following)
         return group, False
-
-    def _sync(self) -> float:
-        """When to sync next: 0 for not before something was written."""
-        try:
-            self._journal.sync()
-        except OSError:
-            _LOG.exception("the journal cannot be synced")
-            return time.monotonic() + SYNC_SECONDS
-        return 0.0
 
     def _commit(self, group: list[_Waiting]) -> None:
         # A caller that went away before its turn is dropped: it was never told that anything is stored.

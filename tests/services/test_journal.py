@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from recommender.workspace import Workspace
 from services.clock import Clock
 from services.group_commit import GroupCommit
 from services.journal import Journal, export_journal, export_table
+from services.journal_keeper import MOST_LOG_BYTES, JournalKeeper
 from services.records import Entry
 from services.segment import parse_messages
 
@@ -241,7 +242,8 @@ def test_an_entry_that_cannot_be_stored_fails_alone(workspace: Workspace) -> Non
 
 
 def test_events_are_synced_when_acknowledged_and_decisions_soon_after(tmp_path):
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal(tmp_path / "journal.db", is_kept=True)
+    keeper = JournalKeeper(tmp_path / "journal.db", journal)
     with journal.turn():
         journal.append([Entry(decision=decision("d1"))])
     assert journal.has_unsynced
@@ -250,20 +252,28 @@ def test_events_are_synced_when_acknowledged_and_decisions_soon_after(tmp_path):
     assert not journal.has_unsynced
     with journal.turn():
         journal.append([Entry(decision=decision("d3"))])
-    journal.sync()
+    keeper.keep()
     assert not journal.has_unsynced
+    keeper.close()
     journal.close()
 
 
 @pytest.mark.slow
-def test_an_idle_writer_syncs_what_it_only_wrote(tmp_path):
-    writer = GroupCommit(tmp_path / "journal.db")
-    writer.submit(Entry(decision=decision("d1"))).result(5)
-    deadline = time.monotonic() + 20
-    while writer._journal.has_unsynced:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_the_log_is_emptied_beside_a_writer_that_never_rests(tmp_path):
+    """5,000 decisions of 10 kB are 50 MB; the log stays a fraction of that, and everything is in the journal."""
+    path = tmp_path / "journal.db"
+    writer = GroupCommit(path)
+    sizes = []
+    for number in range(5_000):
+        writer.submit(Entry(decision=decision(f"d{number}", n_candidates=400))).result(10)
+        sizes.append(path.with_name("journal.db-wal").stat().st_size)
+        if number % 500 == 499:
+            writer._keeper.keep()
+    assert max(sizes) > MOST_LOG_BYTES
+    assert sizes[-1] <= max(sizes[:2_500])  # it began anew instead of growing on
     writer.close()
+    with closing(Journal(path)) as journal:
+        assert journal.counts()["decisions"] == 5_000
 
 
 KILLED = """
