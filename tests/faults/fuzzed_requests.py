@@ -55,16 +55,19 @@ _HEADERS = (
     "x-request-id: ../../etc/passwd", "expect: 100-continue", "upgrade: h2c", "connection: close", "host: evil",
     "cookie: " + "c" * 3_000, "range: bytes=0-", "if-none-match: *", "forwarded: for=127.0.0.1", "x: \t",
 )  # fmt: skip
+_QUERIES = ("?explain=true", "?item_id=i&explain=1", "?item_id=%00", "?explain=%ff&=&", "?" + "item_id=x&" * 500)
 _PATHS = ("/", "//", "/v1", "/v1/", "/v1/../v1/recommend", "/v1/%2e%2e/keys", "/%00", "/%ff", "/v1/recommend/", "*",
           "/v1/decisions/%F0%9F%92%A5", "/v1/decisions/" + "d" * 4_000, "/v1/decisions/'%20or%201=1--", "http://x/v1/track",
           "/docs.json", "/v1/decisions/?a=%", "/livez?x=" + "y" * 2_000)  # fmt: skip
 
 
-def fuzzed(chance: Chance, key: str) -> bytes:
-    """One request as its bytes: now and then sound, mostly not."""
+def fuzzed(chance: Chance, key: str, decision_id: str) -> bytes:
+    """One request as its bytes: now and then sound, mostly not; `decision_id` is one that exists."""
     route = chance.choice(ROUTES)
-    method, path = route.method, route.path.replace("{decision_id}", chance.choice(("d", "%20", "a" * 300)))
-    body = _body(chance, path) if method == "POST" or chance.random() < 0.1 else b""
+    method, path = route.method, route.path.replace("{decision_id}", chance.choice((decision_id, "%20", "a" * 300)))
+    body = _body(chance, path, decision_id) if method == "POST" or chance.random() < 0.1 else b""
+    if chance.random() < 0.2:
+        path += chance.choice(_QUERIES)
     headers = ["host: x", "connection: close", "content-type: application/json"]
     if chance.random() < 0.9:
         headers.append(f"authorization: Bearer {key}")
@@ -88,8 +91,9 @@ def _head(method: str, path: str, headers: Sequence[str]) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""]).encode("latin-1", "replace")
 
 
-def _body(chance: Chance, path: str) -> bytes:
-    value = json.loads(json.dumps(_GOOD.get(path, _MESSAGE)))
+def _body(chance: Chance, path: str, decision_id: str) -> bytes:
+    further = {"decision_id": decision_id, "page": chance.randint(1, 4), "fields": ["title"], "explain": True}
+    value = further if path == "/v1/recommend" and chance.random() < 0.3 else _GOOD.get(path, _MESSAGE)
     for _ in range(chance.randint(0, 3)):
         value = _changed(chance, value)
     kind = chance.random()
@@ -155,10 +159,12 @@ def _chunks(chance: Chance, body: bytes) -> bytes:
     return text + (b"0\r\n\r\n" if chance.random() < 0.9 else b"zz\r\n")
 
 
-def answers(host: str, port: int, key: str, count: int, seed: int, callers: int = 8) -> list[tuple[bytes, bytes]]:
+def answers(
+    host: str, port: int, key: str, count: int, seed: int, decision_id: str = "d", callers: int = 8
+) -> list[tuple[bytes, bytes]]:
     """Send so many requests, each over a connection of its own, and collect each with what came back ("": nothing)."""
     chance = random.Random(seed)
-    requests: Iterator[bytes] = (fuzzed(chance, key) for _ in range(count))
+    requests: Iterator[bytes] = (fuzzed(chance, key, decision_id) for _ in range(count))
     collected: list[tuple[bytes, bytes]] = []
 
     async def caller() -> None:

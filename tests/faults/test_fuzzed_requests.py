@@ -16,7 +16,8 @@ def test_no_request_makes_the_service_fail(guarded: Guarded) -> None:
     count = size(400, 10_000)
     host, _, port = guarded.served.server.url.removeprefix("http://").partition(":")
     workers = [process.pid for process in guarded.served.server.processes()]
-    given = answers(host, int(port), guarded.keys["admin"], count, seed=20_261_123)
+    made = guarded.ask("POST", "/v1/recommend", guarded.keys["read"], json={"user_id": "u", "k": 3}).json()
+    given = answers(host, int(port), guarded.keys["admin"], count, 20_261_123, made["decision_id"])
     assert len(given) == count
     statuses = Counter(_status(answer) for _, answer in given)
     print(f"{count:,} fuzzed requests: {dict(sorted(statuses.items()))}")
