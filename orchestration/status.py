@@ -36,7 +36,11 @@ def _models(workspace: Workspace) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for alias, version in aliases(workspace).items():
-        manifest = verify_bundle(bundle_folder(workspace, version))
+        try:
+            manifest = verify_bundle(bundle_folder(workspace, version))
+        except NextbestError as problem:  # what is wrong with it is what people want to know here
+            found[alias] = {"version": version, "problem": problem.found}
+            continue
         trained = {"objective": manifest.objective.get("name", ""), "parameters": manifest.tuning.get("origin", "")}
         found[alias] = {"version": version, "as_of": to_iso(manifest.as_of_ms), **trained, "metrics": manifest.metrics}
     return found or {"champion": "none yet: nothing was promoted"}
