@@ -21,6 +21,7 @@ class DoorSettings:
     all bodies in memory together. `body_seconds`: the time a caller has to send its body; `request_seconds`: the
     time an answer may take before it is given up with 503. `deadline_seconds`: the time a recommendation should take; a
     record that is not on disk by then (or 0.2 s later) is done without, and the answer says so.
+    `keep_raw_days`: how long messages are kept as they arrived, beside the events read from them.
     """
 
     open_reads: bool = False
@@ -34,6 +35,7 @@ class DoorSettings:
     body_seconds: float = 10.0
     request_seconds: float = 30.0
     deadline_seconds: float = 0.4
+    keep_raw_days: float = 30.0
 
 
 _KEYS = tuple(DoorSettings.__dataclass_fields__)
@@ -53,5 +55,6 @@ def door_settings(document: Document, body: object) -> DoorSettings:
         body_bytes_in_flight=part.whole("body_bytes_in_flight", was.body_bytes_in_flight, 16 << 20, 1 << 32),
         body_seconds=part.number("body_seconds", was.body_seconds, 0.1, 300.0),
         request_seconds=part.number("request_seconds", was.request_seconds, 0.1, 300.0),
+        keep_raw_days=part.number("keep_raw_days", was.keep_raw_days, 0.0, 36_500.0),
         deadline_seconds=part.number("deadline_seconds", was.deadline_seconds, 0.02, 30.0),
     )

@@ -28,11 +28,13 @@ from recommender.events import Interaction
 from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.journal_export import export_journal, export_table
+from services.raw_messages import RAW_TABLE, forget_raw, keep_raw
 from services.records import Entry, Message, OpenLetter, Receipt, RecordedEvent, anonymous_user
 
 __all__ = ["Journal", "LiveEvents", "export_journal", "export_table"]
 
 _TABLES = """
+-- `raw` is empty since `raw_messages` keeps it: rows are in the order of their ids, small ones make that cheap.
 create table if not exists messages (
     message_id text primary key, received_ms integer not null, raw blob not null
 ) without rowid;
@@ -103,7 +105,7 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE)
+            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE)
         # Only now: a reader that waits for nobody may still wait for another process to end while this one starts.
         self._connection.execute(f"pragma busy_timeout = {round(1000 * busy_seconds)}")
 
@@ -198,6 +200,11 @@ class Journal:
         """How many dead letters wait, by reason, the most frequent first."""
         return reasons(self._connection)
 
+    def forget_raw(self, before_ms: int, most: int) -> int:
+        """Drop at most so many of the oldest raw messages, those that came before a moment; how many that were."""
+        with self.turn():
+            return forget_raw(self._connection, before_ms, most)
+
     def counts(self) -> dict[str, int]:
         """How many rows the journal holds, by its highest numbers (nothing is scanned)."""
         run = self._connection.execute
@@ -225,8 +232,9 @@ class Journal:
 
     def _store_message(self, message: Message) -> bool:
         run = self._connection.execute
-        if not run(_ADD_MESSAGE, (message.message_id, message.received_ms, message.raw)).rowcount:
+        if not run(_ADD_MESSAGE, (message.message_id, message.received_ms, b"")).rowcount:
             return False
+        keep_raw(self._connection, message.message_id, message.received_ms, message.raw)
         self._connection.executemany(_ADD_EVENT, [_event_row(event) for event in message.events])
         for earlier, user_id in message.identities:
             self._store_identity(earlier, user_id)

@@ -13,7 +13,9 @@ from orchestration.resources import Ring
 from orchestration.sources import check_source
 from orchestration.tables import source_funnel
 from orchestration.warehouse import ShopDbt, ShopTranslator
+from recommender.configuration import read_configuration
 from services.journal_export import export_journal
+from services.journal_retention import trim_journal
 
 __all__ = ["build_data"]
 
@@ -37,9 +39,14 @@ def raw_source(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
 
 @dg.asset(group_name="decision", kinds={"sqlite", "parquet"})
 def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """What the service recorded, events, decisions and dead letters, exported to the landing folder."""
+    """What the service recorded, events, decisions and dead letters, exported to the landing folder.
+
+    Messages as they arrived are forgotten after `service.keep_raw_days`.
+    """
     counts = export_journal(ring.workspace)
-    return dg.MaterializeResult(metadata={**counts, "folder": str(ring.workspace.journal_events.parent)})
+    keep_days = read_configuration(ring.workspace.configuration).service.keep_raw_days
+    forgotten = {"raw messages forgotten": trim_journal(ring.workspace, keep_days)}
+    return dg.MaterializeResult(metadata={**counts, **forgotten, "folder": str(ring.workspace.journal_events.parent)})
 
 
 def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,14 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from recommender.errors import InputError
-from recommender.events import DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
+from recommender.events import DAY_MS, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
 from recommender.workspace import Workspace
 from services.clock import Clock
 from services.group_commit import GroupCommit
 from services.journal import Journal, export_journal, export_table
 from services.journal_keeper import MOST_LOG_BYTES, JournalKeeper
+from services.journal_retention import trim_journal
 from services.records import Entry
-from services.segment import parse_messages
+from services.segment import parse_message, parse_messages
 
 CLOCK = Clock("replay", 0)
 DAY = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"]
@@ -194,6 +197,22 @@ def test_the_same_journal_exports_the_same_bytes(workspace: Workspace, journal: 
         assert paths[0].read_bytes() == paths[1].read_bytes()
     with pytest.raises(InputError, match="called 'users'"):
         export_table(workspace, "users", tmp_path / "users.parquet")
+
+
+def test_raw_messages_are_forgotten_after_a_while_and_still_count_once(workspace: Workspace, journal: Journal) -> None:
+    now = Clock().now_ms()
+    for received, name in ((now - 40 * DAY_MS, "old"), (now - 20 * DAY_MS, "new")):
+        messages = [parse_message(click(f"{name}{n}"), None, Clock(), received) for n in range(3)]
+        journal.append([Entry(messages=tuple(messages))])
+    assert trim_journal(workspace, keep_days=30) == 3
+    assert trim_journal(workspace, keep_days=30) == 0
+    assert journal.append([entry(click("old0"), click("new0"))])[0].duplicates == 2
+    assert exported(workspace).num_rows == 6
+    with sqlite3.connect(workspace.journal) as reader:
+        kept = reader.execute("select message_id, raw from raw_messages").fetchall()
+    assert [name for name, _ in kept] == ["new0", "new1", "new2"]
+    assert json.loads(kept[0][1]) == click("new0")
+    assert trim_journal(workspace, keep_days=0) == 3
 
 
 def test_two_writers_and_many_waiting_requests_lose_and_double_nothing(workspace: Workspace) -> None:
