@@ -41,6 +41,17 @@ def test_a_running_service_sees_new_and_withdrawn_keys(workspace: Workspace) -> 
     assert ring.role_of(key) is None
 
 
+def test_a_file_that_breaks_under_a_running_service_changes_nothing(workspace: Workspace) -> None:
+    key = create_key(workspace, "read")
+    ring = Keyring(workspace.keys)
+    workspace.keys.write_text("{")
+    with pytest.raises(IntegrityError):
+        ring.refresh()
+    workspace.keys.unlink()
+    ring.refresh()
+    assert (ring.role_of(key), ring.is_open) == ("read", False)
+
+
 def test_revoking_the_last_key_locks_the_door(workspace: Workspace) -> None:
     revoke_key(workspace, create_key(workspace, "admin"))
     assert not Keyring(workspace.keys).is_open

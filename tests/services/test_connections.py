@@ -1,0 +1,118 @@
+"""Connections of a real server: a head must end, in time and in size; whole requests pass, however they are cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import uvicorn
+
+from services import connections
+from services.connections import GuardedProtocol
+
+HEAD_SECONDS = 0.2
+
+
+async def tell_size(scope, receive, send) -> None:
+    """Answers every request with the number of bytes in its body."""
+    if scope["type"] != "http":
+        return
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    text = str(size).encode()
+    headers = [(b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+@dataclass
+class Line:
+    """One connection to the server."""
+
+    socket: socket.socket
+
+    def ask(self, *pieces: bytes) -> bytes:
+        """Send these pieces and wait for an answer; b"" where the connection ended instead."""
+        try:
+            for piece in pieces:
+                self.socket.sendall(piece)
+                time.sleep(0.002)
+            return self.socket.recv(65_536)
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
+
+    def is_ended_within(self, seconds: float) -> bool:
+        self.socket.settimeout(seconds)
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", HEAD_SECONDS)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(tell_size, http=GuardedProtocol, lifespan="off", log_config=None, timeout_keep_alive=30)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    with socket.create_connection(listener.getsockname(), timeout=10) as opened:
+        yield Line(opened)
+    server.should_exit = True
+    thread.join(10)
+
+
+def post(size: int, *, announced: int | None = None) -> bytes:
+    return b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (announced or size) + b"b" * size
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 1_000_000])
+def test_a_body_of_any_size_passes_with_its_head_or_after_it(line: Line, size: int):
+    """A body is not counted as head, also where both arrive in one piece of more than a head may have."""
+    request = post(size)
+    assert line.ask(request).endswith(b"\r\n\r\n%d" % size)
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert line.ask(head + b"\r\n\r\n", body).endswith(b"\r\n\r\n%d" % size)
+
+
+def test_one_connection_serves_many_requests(line: Line):
+    """Waiting between them is uvicorn's matter: the time for a head begins with its first byte."""
+    for size in (3, 2_000, 5):
+        assert line.ask(*[post(size)[start : start + 1_000] for start in range(0, size + 60, 1_000)])
+        time.sleep(1.5 * HEAD_SECONDS)
+    assert line.ask(post(7) + post(8)).count(b"HTTP/1.1 200") >= 1
+
+
+@pytest.mark.parametrize("begun", [b"", b"P", b"POST / HTTP/1.1\r\nhost: x\r\nx: ", b"\r\n"])
+def test_a_head_that_does_not_end_ends_the_connection(line: Line, begun: bytes):
+    line.socket.sendall(begun)
+    assert line.is_ended_within(10 * HEAD_SECONDS)
+
+
+def test_a_second_head_is_timed_as_well(line: Line):
+    assert line.ask(post(3))
+    line.socket.sendall(b"\r\n\r\nPOST / HT")
+    assert line.is_ended_within(10 * HEAD_SECONDS)
+
+
+def test_a_head_beyond_its_size_ends_the_connection(line: Line):
+    endless = [b"POST / HTTP/1.1\r\nhost: x\r\nx: ", *[b"y" * 10_000] * 7]
+    assert sum(map(len, endless)) > connections.MAX_HEAD_BYTES
+    assert line.ask(*endless) == b""
+
+
+def test_connections_beyond_the_bound_are_told_to_come_back(line: Line, monkeypatch: pytest.MonkeyPatch):
+    assert line.ask(post(1))
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
+    with socket.create_connection(line.socket.getpeername(), timeout=10) as second:
+        assert b"429 Too Many Requests" in second.recv(1_000).splitlines()[0]
+    assert line.ask(post(2)).endswith(b"2")
