@@ -81,14 +81,17 @@ def _require_shape(bundle: Bundle, folder: Path) -> None:
 
 
 def _golden_scores(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray[Any, np.dtype[np.float32]]], float]:
-    """The scores of each golden person, and the median of the processor time they took."""
+    """The scores of each golden person, and the median of the processor time they took, the quicker of two turns."""
     golden = UserStates.from_table(pq.read_table(folder / GOLDEN_USERS))
     at_ms = bundle.manifest.as_of_ms
     scores, seconds = [], []
     for place in range(len(golden)):
-        started = time.process_time()
-        found = bundle.score(golden.slice(place, 1), Contexts.at(at_ms, 1))
-        seconds.append(time.process_time() - started)
+        turns = []
+        for _ in range(2):  # the first one fills what is made once
+            started = time.process_time()
+            found = bundle.score(golden.slice(place, 1), Contexts.at(at_ms, 1))
+            turns.append(time.process_time() - started)
+        seconds.append(min(turns))
         scores.append(found.scores)
     if not sum(map(len, scores)):
         raise broken_bundle(folder, "no golden scores")

@@ -26,6 +26,7 @@ SHORT = ("wild_tree", "truncated", "nan_in_life")  # in `make test`; the whole s
 
 def test_every_bad_bundle_is_blocked_or_rolled_back_and_no_request_fails(own_shop, serve, tmp_path):
     names = [name for name in (*BEFORE, *AFTER, *IN_LIFE) if is_whole() or name in SHORT]
+    verdicts = {}
     served = serve(own_shop)
     with _under_load(served) as results:
         for name in names:
@@ -38,16 +39,18 @@ def test_every_bad_bundle_is_blocked_or_rolled_back_and_no_request_fails(own_sho
             verdict = read_verdict(own_shop.workspace, version)
             assert verdict is not None
             assert not verdict.is_sound
-            assert ledger(own_shop.workspace)[-1]["version"] == version
+            verdicts[name] = verdict
+            _until(lambda version=version: ledger(own_shop.workspace)[-1]["version"] == version, "a line in the ledger")
             print(f"{name}: gone after {took:.1f} s ({verdict.stage}: {verdict.reason[-120:]})", flush=True)
         _until(lambda: _served_versions(served, 10) == {own_shop.champion}, "the good one to serve")
     (result,) = results
     print(_told(result))
     assert set(result.statuses) == {"200"}
-    # What was never sound was never seen by anybody.
-    seen = _recorded_versions(own_shop)
-    assert own_shop.champion in seen
-    assert len(seen) <= 1 + sum(name in IN_LIFE for name in names)
+    # What was not sound before it was loaded was seen by nobody. Time is the machine's: of the slow, either holds.
+    judged = {name: verdict.stage for name, verdict in verdicts.items() if name not in ("slow", "slower")}
+    assert judged == {name: "service" if name in IN_LIFE else "trial" for name in judged}
+    in_life = {verdict.version for verdict in verdicts.values() if verdict.stage == "service"}
+    assert _recorded_versions(own_shop) == in_life | {own_shop.champion}
 
 
 def test_swaps_under_load_fail_no_request_and_every_answer_is_of_a_bundle_that_was_champion(own_shop, serve, tmp_path):
