@@ -22,7 +22,7 @@ from recommender.states import ItemTable, UserStates
 from recommender.workspace import Workspace
 from services.model_store import publish, set_alias
 
-__all__ = ["Large", "serve_large"]
+__all__ = ["Large", "grown", "serve_large"]
 
 PEOPLE = 300  # of each further copy: co-visits that are its own, at a size that can be fitted here
 _OF_ITEMS = ("history_item_ids", "recent_item_ids")
@@ -39,12 +39,12 @@ class Large:
 def serve_large(shop: Shop, workspace: Workspace, n_items: int) -> Large:
     """Make a bundle of about `n_items` items the champion of `workspace`."""
     cut = _serving_cut(shop.workspace)
-    grown = _grown(cut, -(-n_items // len(cut.items)))
-    model = RankingModel(shop.bundle().ranker, fit_retriever(grown))
+    larger = grown(cut, -(-n_items // len(cut.items)))
+    model = RankingModel(shop.bundle().ranker, fit_retriever(larger))
     folder = workspace.models / f"large-{n_items}"
     build_bundle(folder, model, cut.users, BundleFacts(cut.as_of_ms))
     set_alias(workspace, "champion", publish(workspace, folder))
-    return Large(len(grown.items), round(_size(folder) / 1e6, 1))
+    return Large(len(larger.items), round(_size(folder) / 1e6, 1))
 
 
 def _serving_cut(workspace: Workspace) -> CutInputs:
@@ -57,7 +57,8 @@ def _serving_cut(workspace: Workspace) -> CutInputs:
     )
 
 
-def _grown(cut: CutInputs, copies: int) -> CutInputs:
+def grown(cut: CutInputs, copies: int) -> CutInputs:
+    """`copies` times the items and pairs; the first copy keeps its names and all its people."""
     users, items, pairs = [cut.users.table], [cut.items.table], [cut.pairs]
     some = cut.users.table.slice(0, PEOPLE)
     for copy in range(1, copies):
