@@ -31,6 +31,7 @@ from services.operator_file import OperatorFile
 from services.past_decisions import PastDecisions
 from services.records import Entry, Receipt, anonymous_user
 from services.stored_states import StoredStates, StoredStatesConfig
+from services.timed_scorer import TimedScorer
 
 __all__ = ["Door", "DoorConfig"]
 
@@ -122,7 +123,7 @@ class Door:
                 request,
                 state,
                 live.events if live else (),
-                self.catalogue.over(scorer),
+                TimedScorer(self.catalogue.over(scorer)),
                 placements,
                 journal_seq=live.journal_seq if live else None,
                 is_degraded=is_degraded,

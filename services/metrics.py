@@ -29,8 +29,9 @@ __all__ = [
     "stage",
 ]
 
-# In the order in which a recommendation passes them; messages and rows of the catalogue know record alone.
-STAGES = ("parse", "state", "live", "decide", "record")
+# In the order in which a recommendation passes them; messages and rows of the catalogue know record alone. Scoring
+# (retrieval, features, the ranker) is a part of deciding: the rest of that is rules and arrangement.
+STAGES = ("parse", "state", "live", "score", "decide", "record")
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 OWN = CollectorRegistry()
 
