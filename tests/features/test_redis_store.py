@@ -108,3 +108,32 @@ def test_a_server_that_is_not_there_is_told_without_its_password(redis, states, 
             served(workspace, "u0001")
         told += [str(refusal.value), str(unread.value)]
     assert PASSWORD not in " ".join([*told, caplog.text])
+
+
+def test_a_read_that_was_given_up_leaves_nothing_for_the_next(redis, states, tmp_path):
+    """An answer that comes after its deadline must not be taken for another person's."""
+    workspace = workspace_on(redis, states, tmp_path, [states.user(user, states.cut) for user in range(40)])
+    materialise_users(workspace, states.cut)
+    features = OnlineFeatures(workspace)
+    features.connect()
+
+    async def given_up(user_id: str) -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await features.read(user_id)
+        except TimeoutError:
+            return "given up"
+        return "answered"
+
+    async def around_a_freeze() -> tuple[list[str], list]:
+        users = [f"u{user:04d}" for user in range(40)]
+        await asyncio.gather(*(features.read(user) for user in users[:5]))  # connections that are open by then
+        redis.freeze()
+        outcomes = await asyncio.gather(*(given_up(user) for user in users[:10]))
+        redis.thaw()
+        return outcomes, [await features.read(user) for user in reversed(users)]
+
+    outcomes, rows = asyncio.run(around_a_freeze())
+    assert outcomes == ["given up"] * 10
+    users = [f"u{user:04d}" for user in reversed(range(40))]
+    assert rows == states_at(workspace, "user", users, [states.cut] * 40).select(FEATURES).to_pylist()
