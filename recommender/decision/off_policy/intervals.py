@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from recommender.decision.off_policy.estimators import Terms
@@ -16,7 +17,7 @@ __all__ = ["METHODS", "Estimate", "IntervalConfig", "estimates"]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-METHODS = ("bootstrap", "percentile", "normal", "bernstein")
+METHODS = ("bootstrap", "studentised", "percentile", "normal", "bernstein")
 DRAWS_AT_A_TIME = 50  # × 20,000 units × 8 bytes = 8 MB of counts
 
 
@@ -64,11 +65,9 @@ def estimates(
         (denominator**2).sum(axis=0),
     )
     tail = (1.0 - config.confidence) / 2.0
+    reach = float(ndtri(1.0 - tail))
     if config.method == "normal":
-        from scipy.stats import norm
-
-        reach = float(norm.ppf(1.0 - tail)) * error
-        low, high = value - reach, value + reach
+        low, high = value - reach * error, value + reach * error
     else:
         drawn, errors = _draws(numerator, denominator, seed, config.draws)
         if config.method == "percentile":
@@ -77,6 +76,8 @@ def estimates(
             with np.errstate(divide="ignore", invalid="ignore"):
                 studentised = np.where(errors > 0, (drawn - value) / errors, 0.0)
             below, above = np.quantile(studentised, [tail, 1.0 - tail], axis=0)
+            if config.method == "bootstrap":
+                below, above = np.minimum(below, -reach), np.maximum(above, reach)
             low, high = value - above * error, value - below * error
     parts = zip(value.tolist(), low.tolist(), high.tolist(), error.tolist(), strict=True)
     return [Estimate(*figures) for figures in parts]

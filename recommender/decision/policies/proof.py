@@ -94,19 +94,26 @@ def fit_proven(
             if progress:
                 progress("judged folds", repeat * config.folds + held + 1, repeats * config.folds)
     model, margin = _procedure(log.action, contexts, outcomes, config.folds, config, seed)
-    proof = _proof(steady, plain, deviating, log.owner, config, np.isfinite(margin))
+    proof = _proof(steady, plain, deviating, log.owner, config, bool(np.isfinite(margin)))
     return Proven(model, margin, proof, outcomes.plain.mean(axis=0))
 
 
 def _proof(
     steady: Floats, plain: Floats, deviating: float, owner: Codes | None, config: ProofConfig, deviates: bool
 ) -> Proof:
-    bounds = []
-    for values in (steady, plain):
-        reach = config.errors * _error(values, owner)
-        bounds += [float(values.mean()), float(values.mean()) - reach, float(values.mean()) + reach]
-    clear = bounds[3] > config.plain_errors * _error(plain, owner)
-    return Proof(*bounds, deviating=deviating, personal=bool(deviates and bounds[1] > 0 and clear))
+    gain, plain_gain = float(steady.mean()), float(plain.mean())
+    error, plain_error = _error(steady, owner), _error(plain, owner)
+    low, plain_low = gain - config.errors * error, plain_gain - config.errors * plain_error
+    return Proof(
+        gain,
+        low,
+        gain + config.errors * error,
+        plain_gain,
+        plain_low,
+        plain_gain + config.errors * plain_error,
+        deviating,
+        personal=bool(deviates and low > 0 and plain_gain > config.plain_errors * plain_error),
+    )
 
 
 def _procedure(

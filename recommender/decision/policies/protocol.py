@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ActionPolicy", "choose", "normalised", "one_hot", "uniform_of", "with_floor"]
+__all__ = ["ActionPolicy", "choose", "draw", "normalised", "one_hot", "uniform_of", "with_floor"]
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -40,12 +40,15 @@ class ActionPolicy(Protocol):
 
 def choose(policy: ActionPolicy, contexts: Matrix, seeds: Seeds) -> tuple[Codes, Floats]:
     """An action for each context by its own seed, uint64 (n), and the exact probability that it had, float64 (n)."""
-    probabilities = policy.probabilities(contexts)
+    return draw(policy.probabilities(contexts), seeds)
+
+
+def draw(probabilities: Floats, seeds: Seeds) -> tuple[Codes, Floats]:
+    """The same from float64 (n, k) probabilities."""
     cumulative = np.cumsum(probabilities, axis=1)
     # Scaled by the last sum, a draw below 1 never falls behind the last action; one without probability is never drawn.
     place = (uniform_of(seeds)[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1)
-    rows = np.arange(len(place))
-    return place.astype(np.int64), probabilities[rows, place]
+    return place.astype(np.int64), probabilities[np.arange(len(place)), place]
 
 
 def uniform_of(seeds: Seeds) -> Floats:

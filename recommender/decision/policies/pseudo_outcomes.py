@@ -69,11 +69,16 @@ def steady_rewards(reward: Floats, action: Codes, n_actions: int) -> Floats:
 
 
 def best_action(outcomes: Floats, counts: Codes) -> int:
-    """The action with the greatest mean, each shrunk to the mean of all by its own noise (empirical Bayes), so that a
-    lucky action of a few rows does not win; `counts` int64 (k) rows of each: one without any cannot."""
-    means, errors = outcomes.mean(axis=0), outcomes.std(axis=0) / np.sqrt(len(outcomes))
-    noise = errors**2
-    centre = float(np.average(means, weights=np.maximum(counts, 1)))
-    spread = max(0.0, float(np.var(means) - noise.mean()))
-    shrunk = centre + (means - centre) * spread / (spread + noise + 1e-300) if spread > 0 else means
-    return int(np.where(counts > 0, shrunk, -np.inf).argmax())
+    """The action with the greatest mean, each shrunk towards the mean of all by its own noise (empirical Bayes, spread
+    after DerSimonian and Laird 1986), so that a lucky action of a few rows does not win; `counts` int64 (k) rows of
+    each: one without any cannot."""
+    seen = np.flatnonzero(counts > 0)
+    means, noise = outcomes[:, seen].mean(axis=0), outcomes[:, seen].var(axis=0) / len(outcomes)
+    noise = np.maximum(noise, 1e-12 * max(float(noise.max()), 1e-300))
+    weight = 1.0 / noise
+    centre = float((weight * means).sum() / weight.sum())
+    excess = float((weight * (means - centre) ** 2).sum()) - (len(seen) - 1)
+    spread = excess / float(weight.sum() - (weight**2).sum() / weight.sum()) if len(seen) > 1 else 0.0
+    # Where no spread shows, the limit of a small one: the order of (mean − centre) / noise.
+    spread = max(spread, 0.01 * float(noise.min()))
+    return int(seen[((means - centre) * spread / (spread + noise)).argmax()])

@@ -94,8 +94,8 @@ def fit_uplift(
     design = standard.design(contexts)
     penalty = config.ridge * len(contexts) * np.diag([*np.ones(design.shape[1] - 1), 0.0])
     with threadpool_limits(limits=1):
-        weights = np.linalg.solve(design.T @ design + penalty, design.T @ targets).T
-    residual = targets - row_products(design, weights)
+        weights = np.asarray(np.linalg.solve(design.T @ design + penalty, design.T @ targets).T, dtype=np.float64)
+    residual = np.asarray(targets - row_products(design, weights))
     return UpliftModel(base, challengers, standard, weights, _trees(contexts, residual, config, seed))
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from recommender.decision.policies.design import Standard
 from recommender.decision.policies.protocol import normalised, with_floor
 
-__all__ = ["EXPLORATIONS", "Vowpal", "VowpalLearner"]
+__all__ = ["EXPLORATIONS", "Scaling", "Vowpal", "VowpalLearner"]
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
