@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.store import VIEWS, Progress, apply, mart_cuts, online_store, open_store
 from recommender.errors import IntegrityError, NotReadyError
+from recommender.online_store import FILLED_ID
 from recommender.states import USER_STATE_SCHEMA, UserStates, empty_state
 from recommender.workspace import Workspace, write_bytes_atomically
 
@@ -56,6 +57,7 @@ def materialise_users(
     with _answering(workspace):
         _write(store, states, progress)
         _write(store, _emptied(gone, as_of_ms), None)
+        _write(store, _filled(as_of_ms), None)
     _write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
     return {"users_written": states.num_rows, "users_emptied": len(gone)}
 
@@ -77,6 +79,13 @@ def _emptied(user_ids: pa.StringArray, as_of_ms: int) -> pa.Table:
     moments = {"as_of": cut, "created_at": cut, "as_of_ms": None}
     rows = [{**empty_state(user), **moments} for user in user_ids.to_pylist()]
     return pa.Table.from_pylist(rows, schema=USER_STATE_SCHEMA)
+
+
+def _filled(as_of_ms: int) -> pa.Table:
+    """The row that says that all others are there."""
+    cut = np.datetime64(as_of_ms, "ms").item()
+    row = {**empty_state(FILLED_ID), "as_of": cut, "created_at": cut, "as_of_ms": as_of_ms}
+    return pa.Table.from_pylist([row], schema=USER_STATE_SCHEMA)
 
 
 def _write(store: Any, states: pa.Table, progress: Progress | None) -> None:

@@ -20,7 +20,11 @@ from recommender.errors import NotReadyError
 from recommender.workspace import Workspace
 from recommender.yaml_document import Document
 
-__all__ = ["OnlineStore", "feature_environment"]
+__all__ = ["FILLED_ID", "OnlineStore", "feature_environment"]
+
+# Nobody's id. Its row is written after everybody's: a store without it was never filled, or has lost its memory (a
+# Redis that was started again without persistence), and a person who is not there is not unknown.
+FILLED_ID = ""
 
 _EXPECTED = "`sqlite`, or an address such as redis://127.0.0.1:6379/0"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from recommender.configuration import read_configuration
 from recommender.errors import FeatureStoreError, NotReadyError
-from recommender.online_store import OnlineStore, feature_environment
+from recommender.online_store import FILLED_ID, OnlineStore, feature_environment
 from recommender.states import USER_STATE_SCHEMA
 from recommender.workspace import Workspace
 
@@ -86,16 +86,18 @@ class OnlineFeatures:
         if opened.is_local:
             return self.user_state(user_id)
         with _told():
-            return _row(user_id, await opened.read_remote(user_id))
+            state = _row(user_id, await opened.read_remote(user_id))
+            return state if state is not None or _row(FILLED_ID, await opened.read_remote(FILLED_ID)) else _empty()
 
     def user_state(self, user_id: str) -> Mapping[str, Any] | None:
         """The stored row of a user in the columns of USER_STATE_SCHEMA without its two timestamps; None if unknown.
 
-        FeatureStoreError where it cannot be read.
+        FeatureStoreError where it cannot be read, or holds nobody at all.
         """
         opened = self._usable()
         with _told():
-            return _row(user_id, opened.read(user_id))
+            state = _row(user_id, opened.read(user_id))
+            return state if state is not None or _row(FILLED_ID, opened.read(FILLED_ID)) else _empty()
 
     def _usable(self) -> _Opened:
         if self._opened is None:
@@ -122,7 +124,7 @@ class OnlineFeatures:
                 identity, store.config, store.provider, store.get_feature_view(_VIEW), address.kind == "sqlite"
             )
             if opened.is_local:
-                opened.read("")  # opens the file, so that no request pays for it
+                opened.read(FILLED_ID)  # opens the file, so that no request pays for it
                 _limit_waiting(store.provider.online_store, store.config)
         except NotReadyError as problem:  # the password's variable
             raise FeatureStoreError(problem.found, problem.expected, problem.remedy) from problem
@@ -140,6 +142,8 @@ def _told() -> Iterator[None]:
     """Whatever a store's driver raises, the answer must come from a simpler tier."""
     try:
         yield
+    except FeatureStoreError:
+        raise
     except Exception as error:
         raise _unreadable(f"{type(error).__name__} while reading a row") from error
 
@@ -183,6 +187,11 @@ def _feature_store_class() -> Any:
     finally:
         typeguard.typechecked = checked
     return FeatureStore
+
+
+def _empty() -> NoReturn:
+    """Nobody is unknown to a store that knows nobody."""
+    raise _unreadable("a store that was never filled, or has lost what it held")
 
 
 def _unreadable(found: str) -> FeatureStoreError:

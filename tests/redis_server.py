@@ -63,6 +63,13 @@ class RedisServer:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    def forget(self) -> None:
+        """What a restart without persistence comes to."""
+        from redis import Redis
+
+        with Redis(host="127.0.0.1", port=self.port, password=PASSWORD) as client:
+            client.flushall()
+
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0

@@ -137,3 +137,14 @@ def test_a_read_that_was_given_up_leaves_nothing_for_the_next(redis, states, tmp
     assert outcomes == ["given up"] * 10
     users = [f"u{user:04d}" for user in reversed(range(40))]
     assert rows == states_at(workspace, "user", users, [states.cut] * 40).select(FEATURES).to_pylist()
+
+
+def test_a_redis_that_has_lost_its_memory_is_no_store_in_which_nobody_is_known(redis, states, tmp_path):
+    workspace = workspace_on(redis, states, tmp_path, [states.user(1, states.cut)])
+    materialise_users(workspace, states.cut)
+    assert served(workspace, "nobody") == [None]
+    redis.forget()
+    with pytest.raises(FeatureStoreError, match="has lost what it held"):
+        served(workspace, "u0001")
+    materialise_users(workspace, states.cut)
+    assert served(workspace, "nobody") == [None]
