@@ -42,6 +42,7 @@ class Sender:
         self.errors: Counter[str] = Counter()
         self.acknowledged: list[str] = []
         self.refusals: dict[int, str] = {}
+        self.fresh: aiohttp.ClientSession | None = None
 
     async def send(self, session: aiohttp.ClientSession, due: float) -> None:
         """One request; its time counts from `due`, so that waiting for a stalled service is not hidden."""
@@ -53,10 +54,12 @@ class Sender:
         method, url, body, headers = self._bodies[kind][place % len(self._bodies[kind])]
         uid = f"{self._prefix}{number}"
         status, is_degraded = NO_ANSWER, False
-        for _ in range(1 + self._load["retries"]):
+        for attempt in range(1 + self._load["retries"]):
+            # Once more means over a new connection: others that are kept may lead to the same dead process.
+            chosen = self.fresh if attempt and self.fresh is not None else session
             try:
                 data = body.replace(UID, uid.encode())
-                async with session.request(method, url, data=data, headers=headers) as answer:
+                async with chosen.request(method, url, data=data, headers=headers) as answer:
                     text = await answer.read()
                     status, is_degraded = answer.status, b'"degraded":true' in text
                     if status >= 400:
@@ -94,7 +97,9 @@ async def _run(load: dict[str, Any], part: int) -> Sender:
     callers = load["connections"] // share + (part < load["connections"] % share)
     connector = aiohttp.TCPConnector(limit=callers, ttl_dns_cache=None)
     timeout = aiohttp.ClientTimeout(total=load["timeout_seconds"])
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    fresh = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, fresh:
+        sender.fresh = fresh
         await asyncio.sleep(max(load["start_at"] - time.monotonic(), 0))
         until = time.monotonic() + load["seconds"]
         if load["rate"] is None:
