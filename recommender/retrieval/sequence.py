@@ -179,7 +179,7 @@ def suggested_vectors(generator: SequenceGenerator, content: ItemVectors, later:
     if "_content_weights" not in made:
         known = generator.chosen[np.abs(generator.vectors[generator.chosen]).sum(axis=1) > 0]
         features, vectors = content.matrix[known].astype(np.float64), generator.vectors[known].astype(np.float64)
-        made["_content_weights"] = _regressed(features, vectors, generator.config.ridge)
+        made["_content_weights"] = _regressed(features, vectors, generator.config.ridge).astype(np.float32)
     weights = made["_content_weights"]
     return _of_length_one(np.asarray(later.astype(np.float64) @ weights)).astype(np.float32)
 
@@ -197,7 +197,7 @@ def _regressed(known: sparse.csr_matrix, vectors: npt.NDArray[np.float64], ridge
         rest -= step * image
         size, before = (rest**2).sum(axis=0), size
         direction = rest + size / np.maximum(before, 1e-30) * direction
-    return weights
+    return np.asarray(weights)
 
 
 def _of_length_one(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
