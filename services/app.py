@@ -24,7 +24,7 @@ from services import decision_routes, event_routes, item_routes, metrics, operat
 from services.admission import Admission, Memory, RateLimits
 from services.docs_routes import with_docs
 from services.door import Door
-from services.keys import presented_key
+from services.keys import PREFIX_LENGTH, presented_key
 from services.routing import Route
 from services.segment import MESSAGE_TYPES
 from services.wire import Refusal, expected_size, json_response, receive_body
@@ -136,12 +136,12 @@ class Application:
 
 
 def _caller(request: Request, door: Door, route: Route, settings: DoorSettings) -> str:
-    """The one whose requests are counted: a key that may call this route, or everybody without one."""
+    """The one whose requests are counted: a key that may call this route (by its prefix), or all without one as ""."""
     is_open = door.keyring.is_open or (route.opened_by is not None and getattr(settings, route.opened_by))
     key = presented_key(request.headers.get("authorization", ""))
     role = door.keyring.role_of(key) if key else None
     if key is not None and role is not None and role in (*(route.roles or ()), "admin"):
-        return key
+        return key[:PREFIX_LENGTH]
     if is_open:
         return ""
     if role is None:

@@ -27,6 +27,7 @@ from recommender.errors import InputError, IntegrityError
 from recommender.workspace import Workspace, write_bytes_atomically
 
 __all__ = [
+    "PREFIX_LENGTH",
     "ROLES",
     "Key",
     "Keyring",
@@ -40,7 +41,7 @@ __all__ = [
 
 # write: track, identify, page, batch. read: recommend, decisions. admin: everything.
 ROLES = ("write", "read", "admin")
-_PREFIX_LENGTH = 16
+PREFIX_LENGTH = 16
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -167,14 +168,14 @@ def _new(role: str, now: datetime, lifetime: timedelta | None) -> tuple[str, Key
     text = f"nb_{role}_{secrets.token_urlsafe(32)}"
     expires_at = (now + lifetime).isoformat(timespec="seconds") if lifetime else None
     created_at = now.isoformat(timespec="seconds")
-    return text, Key(text[:_PREFIX_LENGTH], role, _digest(text), created_at, expires_at=expires_at)
+    return text, Key(text[:PREFIX_LENGTH], role, _digest(text), created_at, expires_at=expires_at)
 
 
 def _working(keys: Sequence[Key], prefix: str, now: datetime) -> Key:
-    matching = [key for key in keys if key.works(now) and key.prefix == prefix[:_PREFIX_LENGTH]]
+    matching = [key for key in keys if key.works(now) and key.prefix == prefix[:PREFIX_LENGTH]]
     if len(matching) != 1:
         raise InputError(
-            f"{len(matching)} working keys that begin with {prefix[:_PREFIX_LENGTH]!r}.",
+            f"{len(matching)} working keys that begin with {prefix[:PREFIX_LENGTH]!r}.",
             "exactly one.",
             "take the prefix from `nextbest keys list`.",
         )

@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
-__all__ = ["REQUEST_ID", "log_as_json"]
+__all__ = ["REQUEST_ID", "JsonLines", "log_as_json"]
 
 # The request that is being answered; "" outside of one.
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
-class _JsonLines(logging.Formatter):
+class JsonLines(logging.Formatter):
     """Fields given as `extra={"fields": {...}}` stand beside the message."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -46,7 +46,7 @@ def _private_trace(found: Any) -> str:
 def log_as_json() -> None:
     """Send everything to stdout as JSON lines: our own from INFO on, the frameworks' warnings."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(JsonLines())
     logging.getLogger().handlers = [handler]
     for name, level in (("nextbest", "INFO"), ("recommender", "INFO"), ("bentoml", "WARNING"), ("circus", "WARNING")):
         logger = logging.getLogger(name)

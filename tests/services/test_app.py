@@ -21,7 +21,7 @@ from recommender.workspace import Workspace
 from services.app import Application
 from services.front import Front
 from services.keys import Keyring, create_key
-from services.logs import _JsonLines
+from services.logs import JsonLines
 from services.operator_file import OperatorFile
 from services.routing import Route
 from services.wire import Refusal, json_response, read_json
@@ -92,7 +92,7 @@ def test_the_log_of_a_failure_says_where_and_of_what_kind_and_no_more(workspace,
 
     class Collecting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(_JsonLines().format(record))
+            lines.append(JsonLines().format(record))
 
     logger, handler = logging.getLogger("nextbest.app"), Collecting()
     logger.addHandler(handler)
