@@ -129,7 +129,7 @@ class _Profile:
         rows, width = rows_of(vectors.matrix, seeds.rows), vectors.matrix.shape[1]
         weights = summed(rows, seeds.weights, width)
         # A large catalogue has 100,000 words and more, a profile some hundreds of them.
-        used = np.flatnonzero(weights) if width <= DENSE_ITEMS else np.unique(rows.columns).astype(np.int64)
+        used = np.flatnonzero(weights) if width <= DENSE_ITEMS else _distinct(rows.columns.astype(np.int64))
         strongest = used[best_of_row(weights[used], features)]
         bounds = np.array([0, len(strongest)])
         by_lists = Seeds(strongest, weights[strongest], bounds, width).follow(lists)
@@ -179,10 +179,16 @@ class LikenessRow:
                 without = np.concatenate([without, excluded.pairs[1]])
             pairs = (np.zeros(len(without), dtype=np.int64), without)
             found.append(profile.by_lists.top(limit, Excluded(excluded.items, pairs))[1])
-        items = np.unique(np.concatenate(found))
+        items = _distinct(np.concatenate(found))
         return items, self.at(np.zeros(len(items), dtype=np.int64), items)
 
 
 def _counted(count: Integers) -> Integers:
     """0 … count − 1 for each count, one after the other."""
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+
+
+def _distinct(values: Integers) -> Integers:
+    """Ascending, each once. `np.unique` hashes first: five times slower for a few hundred."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recommender.retrieval.row_products import places_of
+
 __all__ = [
     "DENSE_ITEMS",
     "Columns",
@@ -171,30 +173,42 @@ class SparsePanel:
 
 @dataclass(frozen=True)
 class RowPanel:
-    """One user's scores as a list: `items` ascending, each once, with their `values` float32."""
+    """One user's scores as a list: `items`, each once and in any order, of `n_items`, with their `values` float32."""
 
     items: Integers
     values: Floats
+    n_items: int
 
     def top(self, limit: int, excluded: Excluded) -> Pairs:
-        values = self.values
-        if excluded:
-            values = values.copy()
-            if excluded.items is not None:
-                values[excluded.items[self.items]] = 0
-            if excluded.pairs is not None:
-                values[np.isin(self.items, excluded.pairs[1])] = 0
-        chosen = best_of_row(values, limit)
-        return np.zeros(len(chosen), dtype=np.int64), self.items[chosen]
+        chosen = self.items[self._best(self._without(excluded), limit)]
+        return np.zeros(len(chosen), dtype=np.int64), chosen
 
     def at(self, user: Integers, item: Integers) -> Floats:
         if not len(self.items):
             return _zeros(len(item))
-        place = np.minimum(self.items.searchsorted(item), len(self.items) - 1)
-        return np.where(self.items[place] == item, self.values[place], np.float32(0))
+        place, known = places_of(item, self.items, self.n_items)
+        return np.where(known, self.values[place], np.float32(0))
 
     def best(self) -> Floats:
         return np.array([self.values.max(initial=0)], dtype=np.float32)
+
+    def _without(self, excluded: Excluded) -> Floats:
+        if not excluded or not len(self.items):
+            return self.values
+        values = self.values.copy()
+        if excluded.items is not None:
+            values[excluded.items[self.items]] = 0
+        if excluded.pairs is not None:
+            place, known = places_of(excluded.pairs[1], self.items, self.n_items)
+            values[place[known]] = 0
+        return values
+
+    def _best(self, values: Floats, limit: int) -> Integers:
+        """Places of the `limit` highest positive values; of equals the lower item wins."""
+        chosen = best_of_row(values, limit, keeps_ties=True)
+        if len(chosen) <= limit:
+            return chosen
+        return chosen[np.lexsort((self.items[chosen], -values[chosen]))[:limit]]
 
 
 class SharedScores:
@@ -277,8 +291,8 @@ def _best(values: Floats, limit: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def best_of_row(values: Floats, limit: int) -> Integers:
-    """Ascending places of the `limit` highest positive values; of equals the lower place wins."""
+def best_of_row(values: Floats, limit: int, keeps_ties: bool = False) -> Integers:
+    """Ascending places of the `limit` highest positive values; of equals the lower place wins, or all are kept."""
     least, place = np.float32(0), len(values) - limit
     if place > 0:
         ordered = values.copy()
@@ -287,7 +301,7 @@ def best_of_row(values: Floats, limit: int) -> Integers:
     if least <= 0:
         return (values > 0).nonzero()[0]
     chosen = (values >= least).nonzero()[0]
-    if len(chosen) > limit:  # equal to the least: only the first of them that there is room for
+    if len(chosen) > limit and not keeps_ties:  # equal to the least: only the first of them that there is room for
         tied = np.flatnonzero(values[chosen] == least)
         chosen = np.delete(chosen, tied[limit - len(chosen) :])
     return chosen

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import _sparsetools as kernels
 
-__all__ = ["Rows", "dense_product", "rows_of", "summed", "summed_sparse"]
+__all__ = ["Rows", "dense_product", "places_of", "rows_of", "summed", "summed_sparse"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -52,16 +52,27 @@ def summed(rows: Rows, weights: Floats, width: int) -> Floats:
 
 
 def summed_sparse(rows: Rows, weights: Floats, width: int) -> tuple[Integers, Floats]:
-    """The same for a large width: ascending columns that have an entry, and their sums; nothing of length `width` is
-    made or walked through."""
+    """The same for a large width: the columns that have an entry, each once and in no order, and their sums; nothing
+    of length `width` is made or walked through."""
     total, place = _SCRATCH.of(width)
     kernels.csc_matvec(width, len(weights), rows.starts, rows.columns, rows.values, weights, total)
     every = np.arange(len(rows.columns), dtype=np.int32)
     place[rows.columns] = every
-    columns = np.sort(rows.columns[place[rows.columns] == every])
+    columns = rows.columns[place[rows.columns] == every]
     sums = total[columns]
     total[columns] = 0
     return columns.astype(np.int64), sums
+
+
+def places_of(wanted: Integers, among: Integers, width: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Where each of `wanted` stands in `among` (each below `width`, each once, at least one), and whether it does.
+
+    A sparse set (Briggs, Torczon 1993): what an earlier call left behind is told by looking back.
+    """
+    place = _SCRATCH.of(width)[1]
+    place[among] = np.arange(len(among), dtype=np.int32)
+    found = np.minimum(place[wanted], len(among) - 1)
+    return found, among[found] == wanted
 
 
 def dense_product(items: npt.NDArray[np.integer], weights: Floats, matrix: Floats) -> Floats:
@@ -73,7 +84,7 @@ def dense_product(items: npt.NDArray[np.integer], weights: Floats, matrix: Float
 
 
 class _Scratch(threading.local):
-    """Two arrays a thread as wide as the widest matrix so far; the sums are all 0 between uses."""
+    """Two arrays a thread as wide as the widest matrix so far; the sums are all 0 between uses, places anything ≥ 0."""
 
     total: Floats
     place: npt.NDArray[np.int32]

@@ -39,8 +39,7 @@ class Seeds:
             values = np.zeros(self.height, dtype=np.float32)
             values[self.rows] = self.weights
             return DensePanel(values[None])
-        order = np.argsort(self.rows)
-        return RowPanel(self.rows[order].astype(np.int64), self.weights[order])
+        return RowPanel(self.rows.astype(np.int64), self.weights, self.height)
 
     def follow(self, matrix: sparse.csr_matrix) -> Panel:
         """Scores of the matrix's columns: Σ weight × row."""
@@ -49,7 +48,7 @@ class Seeds:
         rows, width = rows_of(matrix, self.rows), matrix.shape[1]
         if width <= DENSE_ITEMS:
             return DensePanel(summed(rows, self.weights, width)[None])
-        return RowPanel(*summed_sparse(rows, self.weights, width))
+        return RowPanel(*summed_sparse(rows, self.weights, width), width)
 
     def fold(self, matrix: Floats) -> Floats:
         """Σ weight × row of a dense float32 matrix, float32 (n_users, columns)."""
