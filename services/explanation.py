@@ -17,6 +17,7 @@ from recommender.events import Interaction
 from recommender.explanation.phrases import sentences
 from recommender.explanation.reasons import Reasons, reasons_for
 from recommender.model.bundle import Bundle, load_bundle
+from recommender.model.later_items import lay_items
 from recommender.states import UserStates
 from recommender.workspace import Workspace
 from services.clock import Clock
@@ -41,7 +42,7 @@ def explain(
     dropped it is named. Raises NextbestError when there is no champion or no store, InputError for an item that the
     champion does not know.
     """
-    bundle = load_bundle(bundle_folder(workspace, "champion"))
+    bundle = _as_served(workspace)
     if item_id is not None and item_id not in bundle.items.index:
         raise _unheard_of(item_id, bundle)
     at_ms = Clock.from_settings(workspace.settings).now_ms() if at_ms is None else at_ms
@@ -65,6 +66,16 @@ def explain(
         "live_events": len(live),
         "items": [_told(decision, reasons) for reasons in found],
     }
+
+
+def _as_served(workspace: Workspace) -> Bundle:
+    """The champion with what the journal was told of the catalogue since."""
+    bundle = load_bundle(bundle_folder(workspace, "champion"))
+    if not workspace.journal.exists():
+        return bundle
+    with closing(Journal(workspace.journal)) as journal:
+        seq = journal.catalogue_seq()
+        return lay_items(bundle, journal.catalogue_changes(0, seq), seq)[0] if seq else bundle
 
 
 def _person(workspace: Workspace, user_id: str) -> tuple[Mapping[str, Any] | None, tuple[Interaction, ...]]:
@@ -95,5 +106,5 @@ def _unheard_of(item_id: str, bundle: Bundle) -> InputError:
     return InputError(
         f"the item {item_id!r}, which bundle {bundle.version} does not hold.",
         f"one of its {len(bundle.items):,} items" + (f", for example {', '.join(near)}." if near else "."),
-        "check the id; an item that was listed since needs the next run.",
+        "check the id; tell the service of an item that is new (POST /v1/items).",
     )

@@ -10,6 +10,15 @@ sourced as (
     select * from {{ ref('source_items') }}
 ),
 
+seen as (
+    select
+        item_id,
+        cast(min(occurred_at) as timestamp_ms) as created_at
+    from {{ ref('events') }}
+    where item_id is not null
+    group by item_id
+),
+
 listed as (
     select
         coalesce(sourced.item_id, told.item_id) as item_id,
@@ -20,22 +29,18 @@ listed as (
         case when told.says_tags then told.tags else sourced.tags end as tags,
         coalesce(told.price_micros, sourced.price_micros) as price_micros,
         coalesce(told.is_available, sourced.is_available) as is_available,
-        -- An item that the source does not have was listed when the service first heard of it.
+        -- An item that the source does not have was listed when the service first heard of it, be it by an event.
         coalesce(
-            told.created_at, case when sourced.item_id is null then told.listed_at else sourced.created_at end
+            told.created_at,
+            case
+                when sourced.item_id is null then least(told.listed_at, coalesce(seen.created_at, told.listed_at))
+                else sourced.created_at
+            end
         ) as created_at,
         {{ json_folded('sourced.attributes', 'told.attributes') }} as attributes
     from sourced
     full outer join told on sourced.item_id = told.item_id
-),
-
-seen as (
-    select
-        item_id,
-        cast(min(occurred_at) as timestamp_ms) as created_at
-    from {{ ref('events') }}
-    where item_id is not null
-    group by item_id
+    left join seen on told.item_id = seen.item_id
 )
 
 select
