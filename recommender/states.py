@@ -370,6 +370,11 @@ class ItemTable:
         """The ids again, as texts by item index: hundreds are looked up for every decision's record."""
         return list(self.index)
 
+    @cached_property
+    def newest_first(self) -> npt.NDArray[np.int64]:
+        """Item indexes by `listed_ms`, the latest first, of equals the lower index."""
+        return np.argsort(-self.integers("listed_ms"), kind="stable")
+
     def integers(self, name: str) -> npt.NDArray[np.int64]:
         """One int64 for each item, read-only; decoded once (for a catalogue of a million that takes milliseconds)."""
         found = self._integers.get(name)

@@ -171,9 +171,22 @@ def _additions(ask: Ask, items: ItemTable, scored: Scored, verdicts: Verdicts) -
 
 
 def _newest(ask: Ask, items: ItemTable) -> Rows:
+    """The newest of the items that count as fresh; only as many are looked at as that takes."""
     assert ask.placement.freshness is not None
-    index = np.flatnonzero(fresh_items(items, np.arange(len(items)), ask.request.decided_ms, ask.placement.freshness))
-    return index[np.argsort(-items.integers("listed_ms")[index], kind="stable")[:NEWEST]]
+    order, stop = items.newest_first, 8 * NEWEST
+    while True:
+        index = order[:stop]
+        fresh = fresh_items(items, index, ask.request.decided_ms, ask.placement.freshness)
+        # Behind the first that was not listed lately nothing is.
+        if fresh.sum() >= NEWEST or stop >= len(order) or not _listed_lately(ask, items, index[-1]):
+            return index[fresh][:NEWEST]
+        stop *= 8
+
+
+def _listed_lately(ask: Ask, items: ItemTable, item: np.int64) -> bool:
+    assert ask.placement.freshness is not None
+    everything = replace(ask.placement.freshness, max_events=np.iinfo(np.int64).max)
+    return bool(fresh_items(items, np.array([item]), ask.request.decided_ms, everything)[0])
 
 
 def _caps(ask: Ask, items: ItemTable) -> list[tuple[npt.NDArray[np.int32], int]]:
