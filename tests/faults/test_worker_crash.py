@@ -61,4 +61,4 @@ def test_killed_workers_cost_no_answer_to_who_asks_again(stored, retries):
         assert failed == 0, result.as_json()
     if is_whole():
         assert result.quantile_ms(0.99) < 250
-    assert sum(result.errors.values()) <= 16 * times  # of 50 a second, each answered within 0.3 s
+    assert sum(result.errors.values()) <= 64 * times  # no more than could be under way: one on each connection
