@@ -22,7 +22,7 @@ from recommender.states import ItemTable, UserStates
 from recommender.workspace import Workspace
 from services.model_store import publish, set_alias
 
-__all__ = ["Large", "grown", "serve_large"]
+__all__ = ["Large", "grown", "large_model", "serve_large"]
 
 PEOPLE = 300  # of each further copy: co-visits that are its own, at a size that can be fitted here
 _OF_ITEMS = ("history_item_ids", "recent_item_ids")
@@ -39,12 +39,17 @@ class Large:
 def serve_large(shop: Shop, workspace: Workspace, n_items: int) -> Large:
     """Make a bundle of about `n_items` items the champion of `workspace`."""
     cut = _serving_cut(shop.workspace)
-    larger = grown(cut, -(-n_items // len(cut.items)))
-    model = RankingModel(shop.bundle().ranker, fit_retriever(larger))
+    model = large_model(shop, n_items)
     folder = workspace.models / f"large-{n_items}"
     build_bundle(folder, model, cut.users, BundleFacts(cut.as_of_ms))
     set_alias(workspace, "champion", publish(workspace, folder))
-    return Large(len(larger.items), round(_size(folder) / 1e6, 1))
+    return Large(len(model.items), round(_size(folder) / 1e6, 1))
+
+
+def large_model(shop: Shop, n_items: int) -> RankingModel:
+    """The champion's trees over retrieval that is fitted on about `n_items` items."""
+    cut = _serving_cut(shop.workspace)
+    return RankingModel(shop.bundle().ranker, fit_retriever(grown(cut, -(-n_items // len(cut.items)))))
 
 
 def _serving_cut(workspace: Workspace) -> CutInputs:
