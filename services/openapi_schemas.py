@@ -149,7 +149,10 @@ def _message() -> dict[str, Any]:
     """Segment's message; what the kinds need beyond this is in https://segment.com/docs/connections/spec."""
     text = {"type": ["string", "integer", "null"]}
     fields = ("messageId", "userId", "anonymousId", "previousId", "groupId")
-    times = {name: {"type": ["string", "null"], "format": "date-time"} for name in ("timestamp", "sentAt")}
+    times = {
+        name: {"type": ["string", "null"], "description": "ISO 8601; without a zone in UTC."}
+        for name in ("timestamp", "sentAt")
+    }
     objects = dict.fromkeys(("properties", "traits", "context"), _OBJECT)
     return _object(
         {**dict.fromkeys(fields, text), "event": {"type": ["string", "null"]}, **times, **objects}, required=()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,7 +13,6 @@ import pytest
 from guarded_shop import Guarded
 
 from services.app import ROUTES
-from services.keys import ROLES, create_key
 from services.routing import Route
 
 pytestmark = pytest.mark.slow
@@ -145,25 +145,39 @@ def test_the_page_and_the_document_are_for_callers_with_a_key(guarded: Guarded):
     assert set(document["paths"]) == {route.path for route in ROUTES}
 
 
-def test_the_operator_may_open_reads_and_the_rates_hold_for_each_key(own_shop, serve):
-    keys = {role: create_key(own_shop.workspace, role) for role in ROLES}
+@pytest.fixture
+def opened(guarded: Guarded) -> Iterator[Guarded]:
+    """The same server under other settings, taken up while it runs, and put back afterwards."""
+    configuration = guarded.served.shop.workspace.configuration
+    before = configuration.read_text()
     limits = {"open_reads": True, "open_metrics": True, "requests_per_second": 0.1, "burst": 6}
-    own_shop.workspace.configuration.write_text(json.dumps({"service": limits}))
-    shop = Guarded(serve(own_shop, workers=1), keys)
+    configuration.write_text(json.dumps({"service": limits}))
+    _until(lambda: guarded.ask("GET", "/metrics").status_code == 200)
+    yield guarded
+    configuration.write_text(before)
+    _until(lambda: guarded.ask("GET", "/metrics").status_code == 401)
 
+
+def test_the_operator_may_open_reads_and_the_rates_hold_for_each_key(opened: Guarded):
     def ask(key: str | None = None) -> httpx.Response:
-        return shop.ask("POST", "/v1/recommend", key, json={"user_id": "u"})
+        return opened.ask("POST", "/v1/recommend", key, json={"user_id": "u"})
 
     assert ask().status_code == 200
-    assert shop.ask("GET", "/metrics").status_code == 200
     closed = [("GET", "/v1/decisions/x"), ("POST", "/v1/track"), ("GET", "/docs"), ("GET", "/openapi.json")]
-    assert [shop.ask(method, path).status_code for method, path in closed] == [401] * 4
-    assert [ask(keys["read"]).status_code for _ in range(7)] == [200] * 6 + [429]
-    refused = ask(keys["read"])
+    assert [opened.ask(method, path).status_code for method, path in closed] == [401] * 4
+    assert [ask(opened.keys["read"]).status_code for _ in range(7)] == [200] * 6 + [429]
+    refused = ask(opened.keys["read"])
     assert 1 <= int(refused.headers["retry-after"]) <= 1 / 0.1
-    assert ask(keys["admin"]).status_code == 200  # another key has tokens of its own
-    metrics = shop.ask("GET", "/metrics", keys["admin"]).text
+    assert ask(opened.keys["admin"]).status_code == 200  # another key has tokens of its own
+    metrics = opened.ask("GET", "/metrics", opened.keys["admin"]).text
     assert 'nextbest_rejections_total{reason="rate"} 2.0' in metrics
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "the settings were not taken up"
+        time.sleep(0.05)
 
 
 def _send_slowly(line: socket.socket, piece: bytes, times: int) -> None:
