@@ -46,7 +46,7 @@ ROUTES = with_docs(
             for path in event_routes.BATCH_PATHS
         ),
         *(Route("POST", f"/v1/{kind}", ("write",), event_routes.single(kind), "write") for kind in MESSAGE_TYPES),
-        Route("POST", "/v1/items", ("write",), item_routes.items, "write"),
+        Route("POST", "/v1/items", ("write",), item_routes.items, "write", most_bytes=item_routes.MAX_ITEM_BYTES),
         Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
         Route("GET", "/livez", None, operation_routes.alive),
         Route("GET", "/readyz", None, operation_routes.ready),

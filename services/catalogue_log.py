@@ -38,9 +38,7 @@ _ADD = f"insert into catalogue ({_COLUMNS}) values ({', '.join('?' * 12)})"
 _LATEST_OF = f"select {_COLUMNS} from catalogue where item_id = ? order by seq desc limit 1"
 _BETWEEN = f"""
 select {_COLUMNS}, seq from catalogue as latest
-where seq > ? and seq <= ? and not exists (
-    select 1 from catalogue where item_id = latest.item_id and seq > latest.seq and seq <= ?
-)
+where seq in (select max(seq) from catalogue where seq > ? and seq <= ? group by item_id)
 order by (select min(seq) from catalogue where item_id = latest.item_id)
 """
 
@@ -72,7 +70,7 @@ def changes_between(connection: sqlite3.Connection, after: int, until: int) -> p
 
     In the order in which the items were first spoken of, which no later change moves.
     """
-    return changes_table(connection.execute(_BETWEEN, (after, until, until)).fetchall())
+    return changes_table(connection.execute(_BETWEEN, (after, until)).fetchall())
 
 
 def changes_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
