@@ -89,7 +89,8 @@ def test_without_exploration_the_best_liked_items_come_in_order(
 
 def test_the_answer_names_everything_a_shop_needs(ask: Callable[..., Decision], items: ItemTable) -> None:
     answer = ask(k=4).answer()
-    assert set(answer) == {"decision_id", "placement", "items", "model_version", "policy", "variant", "degraded"}
+    told = {"decision_id", "placement", "items", "model_version", "policy", "variant", "degraded", "recorded"}
+    assert set(answer) == told
     assert [item["rank"] for item in answer["items"]] == [1, 2, 3, 4]
     titles = dict(zip(items.table["item_id"].to_pylist(), items.table["title"].to_pylist(), strict=True))
     assert all(item["title"] == titles[item["item_id"]] and item["title"] for item in answer["items"])
