@@ -146,17 +146,17 @@ def _column(kind: pa.DataType) -> dict[str, Any]:
 
 
 def _message() -> dict[str, Any]:
-    """Segment's message; what the kinds need beyond this is in https://segment.com/docs/connections/spec."""
-    text = {"type": ["string", "integer", "null"]}
-    fields = ("messageId", "userId", "anonymousId", "previousId", "groupId")
-    times = {
-        name: {"type": ["string", "null"], "description": "ISO 8601; without a zone in UTC."}
-        for name in ("timestamp", "sentAt")
+    """Segment's message, as far as every kind is read; https://segment.com/docs/connections/spec has the kinds."""
+    ids = dict.fromkeys(("messageId", "userId", "anonymousId"), {"type": ["string", "integer", "null"]})
+    time = {"type": ["string", "null"], "description": "ISO 8601; without a zone in UTC."}
+    of_a_kind = {
+        "event": {"description": "Of track: its name."},
+        "properties": {"description": "Of track, page and screen: an object."},
+        "traits": {"description": "Of identify and group: an object."},
+        "groupId": {"description": "Of group."},
+        "previousId": {"description": "Of alias."},
     }
-    objects = dict.fromkeys(("properties", "traits", "context"), _OBJECT)
-    return _object(
-        {**dict.fromkeys(fields, text), "event": {"type": ["string", "null"]}, **times, **objects}, required=()
-    )
+    return _object({**ids, "timestamp": time, "sentAt": time, "context": _OBJECT, **of_a_kind}, required=())
 
 
 def _batch() -> dict[str, Any]:
