@@ -147,7 +147,7 @@ def _column(kind: pa.DataType) -> dict[str, Any]:
 
 def _message() -> dict[str, Any]:
     """Segment's message, as far as every kind is read; https://segment.com/docs/connections/spec has the kinds."""
-    ids = dict.fromkeys(("messageId", "userId", "anonymousId"), {"type": ["string", "integer", "null"]})
+    ids = {name: {"type": ["string", "integer", "null"]} for name in ("messageId", "userId", "anonymousId")}
     time = {"type": ["string", "null"], "description": "ISO 8601; without a zone in UTC."}
     of_a_kind = {
         "event": {"description": "Of track: its name."},
