@@ -26,7 +26,18 @@ def add_policy_verbs(verbs: Any, show: Show) -> None:
     fit.add_argument(
         "--kind",
         default="personal",
-        choices=("personal", "uniform", "fixed", "epsilon_greedy", "softmax", "linucb", "lints", "thompson", "vowpal"),
+        choices=(
+            "personal",
+            "uniform",
+            "fixed",
+            "epsilon_greedy",
+            "softmax",
+            "linucb",
+            "lints",
+            "treets",
+            "thompson",
+            "vowpal",
+        ),
     )
     fit.add_argument(
         "--floor", type=float, help="probability that is spread over all actions (default: the kind's own)"

@@ -1,6 +1,7 @@
-"""python -m benchmarks.decisioning coverage [--simulations 500] [--out FILE.json]: off-policy intervals.
+"""python -m benchmarks.decisioning coverage|mailings|regret [--times N] [--workers N] [--out FILE.json].
 
-`mailings`: fitted policies beside the best single action; `regret`: agents beside Vowpal Wabbit on simulated streams.
+`coverage`: how often off-policy intervals hold the truth; `mailings`: fitted policies beside the best single action;
+`regret`: agents that learn as they act, beside Vowpal Wabbit on the same streams. All logs are simulated.
 """
 
 from __future__ import annotations
@@ -8,17 +9,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.decisioning.coverage import coverage
+from benchmarks.decisioning.mailings import mailings
+from benchmarks.decisioning.regret import regret
+
+RUNS = {"coverage": (coverage, 500), "mailings": (mailings, 10), "regret": (regret, 20)}  # and how often each repeats
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("coverage",))
-    parser.add_argument("--simulations", type=int, default=500)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=tuple(RUNS))
+    parser.add_argument("--times", type=int, help="logs, halves or seeds (default 500, 10, 20)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    from benchmarks.decisioning.coverage import coverage
-
-    coverage(options.simulations, options.workers, options.out)
+    run, times = RUNS[options.what]
+    run(options.times or times, options.workers, options.out)
 
 
 if __name__ == "__main__":

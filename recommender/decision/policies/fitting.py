@@ -25,7 +25,7 @@ from recommender.decision.policies.vowpal import VowpalLearner
 
 __all__ = ["KINDS", "PolicyConfig", "fit_policy"]
 
-KINDS = ("personal", "uniform", "fixed", "epsilon_greedy", "softmax", "linucb", "lints", "thompson", "vowpal")
+KINDS = ("personal", "uniform", "fixed", "epsilon_greedy", "softmax", "linucb", "lints", "treets", "thompson", "vowpal")
 EXPLORED = 0.02  # the floor of kinds that explore by themselves
 Matrix = npt.NDArray[np.float32]
 
@@ -115,6 +115,9 @@ def _explorer(log: BanditLog, contexts: Matrix, config: PolicyConfig, seed: int)
     if config.kind in ("linucb", "lints"):
         state = LinearState.fit(contexts, log.action, log.reward, k)
         return LinearBandit(config.kind, state, floor=EXPLORED if floor is None else floor)
+    if config.kind == "treets":
+        share = EXPLORED if floor is None else floor
+        return LinearBandit.with_trees(contexts, log.action, log.reward, k, seed, floor=share)
     if config.kind == "thompson":
         share = EXPLORED if floor is None else floor
         return BootstrappedThompson.fit(contexts, log.action, log.reward, k, seed, floor=share, trees=config.trees)

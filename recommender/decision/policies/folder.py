@@ -103,7 +103,7 @@ def _policy(kind: str, own: Mapping[str, Any], files: Mapping[str, bytes]) -> Ac
         return Uniform(**own)
     if kind == "fixed":
         return Fixed(**own)
-    if kind in ("linucb", "lints"):
+    if kind in ("linucb", "lints", "treets"):
         return LinearBandit.load(own, files)
     kinds = {"personal": Personal, "epsilon_greedy": EpsilonGreedy, "softmax": Softmax, "vowpal": Vowpal}
     loaded: ActionPolicy = (kinds | {"thompson": BootstrappedThompson})[kind].load(own, files)  # type: ignore[attr-defined]

@@ -1,4 +1,5 @@
-"""Linear bandits, a ridge regression for each action: LinUCB, and Thompson sampling with exact probabilities."""
+"""Linear bandits, a ridge regression for each action: LinUCB, and Thompson sampling with exact probabilities; trees may
+add what is not linear."""
 
 from __future__ import annotations
 
@@ -9,9 +10,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xgboost as xgb
 from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
+from recommender.decision.policies.boosters import (
+    RewardTrees,
+    bytes_of,
+    fit_reward_trees,
+    load_booster,
+    predicted,
+)
 from recommender.decision.policies.design import Standard, row_products
 from recommender.decision.policies.protocol import normalised, one_hot, with_floor
 
@@ -73,12 +82,37 @@ class LinearState:
 class LinearBandit:
     """`kind` linucb (Li et al. 2010): the greatest mean + width × deviation, all probability on it but the floor;
     lints (Agrawal and Goyal 2013): each action with the probability that its draw from N(mean, (width × deviation)²)
-    is the greatest."""
+    is the greatest; treets: the same, with what trees find in the residuals added to the mean, as
+    far as it is true of rows not seen."""
 
     kind: str
     state: LinearState
     width: float = 1.0
     floor: float = 0.02
+    boosters: tuple[xgb.Booster, ...] = ()
+
+    @classmethod
+    def with_trees(
+        cls,
+        contexts: Matrix,
+        action: Codes,
+        reward: Floats,
+        n_actions: int,
+        seed: int,
+        width: float = 1.0,
+        floor: float = 0.02,
+    ) -> LinearBandit:
+        """Kind treets, for worlds where the right action depends on several features together; see `python -m
+        benchmarks.decisioning regret`."""
+        state = LinearState.fit(contexts, action, reward, n_actions)
+        mean, _ = state.moments(contexts)
+        residual = reward - mean[np.arange(len(action)), action]
+        share = _share_of_trees(contexts, action, residual, n_actions, seed)
+        boosters: tuple[xgb.Booster, ...] = ()
+        if share > 0:
+            weight = np.ones(len(action))
+            boosters = fit_reward_trees(contexts, action, share * residual, weight, n_actions, RewardTrees(), seed)
+        return cls("treets", state, width, floor, boosters)
 
     @property
     def n_actions(self) -> int:
@@ -86,20 +120,38 @@ class LinearBandit:
 
     def probabilities(self, contexts: Matrix) -> Floats:
         mean, deviation = self.state.moments(contexts)
+        if self.boosters:
+            mean = mean + predicted(self.boosters, contexts)
         if self.kind == "linucb":
             best = (mean + self.width * deviation).argmax(axis=1)
             return with_floor(one_hot(best, self.n_actions), self.floor)
         return with_floor(_greatest(mean, self.width * deviation), self.floor)
 
     def parameters(self) -> Mapping[str, Any]:
-        return {"kind": self.kind, "width": self.width, "floor": self.floor}
+        own = {"kind": self.kind, "width": self.width, "floor": self.floor}
+        return {**own, "boosters": len(self.boosters)}
 
     def files(self) -> Mapping[str, bytes]:
-        return {"linear.json": self.state.to_bytes()}
+        trees = {f"residual_{place}.ubj": bytes_of(booster) for place, booster in enumerate(self.boosters)}
+        return {"linear.json": self.state.to_bytes(), **trees}
 
     @classmethod
     def load(cls, own: Mapping[str, Any], files: Mapping[str, bytes]) -> LinearBandit:
-        return cls(own["kind"], LinearState.from_bytes(files["linear.json"]), own["width"], own["floor"])
+        boosters = tuple(load_booster(files[f"residual_{place}.ubj"]) for place in range(own["boosters"]))
+        state = LinearState.from_bytes(files["linear.json"])
+        return cls(own["kind"], state, own["width"], own["floor"], boosters)
+
+
+def _share_of_trees(contexts: Matrix, action: Codes, residual: Floats, n_actions: int, seed: int) -> float:
+    """How much of what trees tell is true of rows they have not seen: the slope of residuals on it, from 0 to 1."""
+    fold, told = np.random.default_rng(seed).permutation(len(action)) % 3, np.zeros(len(action))
+    for held in range(3):
+        own, rest = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
+        weight = np.ones(len(rest))
+        trees = fit_reward_trees(contexts[rest], action[rest], residual[rest], weight, n_actions, RewardTrees(), seed)
+        told[own] = predicted(trees, contexts[own])[np.arange(len(own)), action[own]]
+    square = float((told**2).sum())
+    return float(np.clip((residual * told).sum() / square, 0.0, 1.0)) if square else 0.0
 
 
 def _greatest(mean: Floats, deviation: Floats) -> Floats:

@@ -34,7 +34,7 @@ class ProofConfig:
 
     folds: int = 5
     inner: int = 3
-    repeats: int = 3
+    repeats: int = 2
     many_rows: int = 150_000
     errors: float = 1.96
     plain_errors: float = 1.0
