@@ -17,6 +17,7 @@ from taste_scorer import TasteScorer
 
 from recommender.attributes import attributes_of
 from recommender.conditions import AllOf, parse_condition
+from recommender.decision import pool
 from recommender.decision.pipeline import Decision, DecisionRequest, decide
 from recommender.decision.placements import PLACEMENTS, Boost, Diversity, Freshness, Pin, Placement
 from recommender.decision.policy import SlatePolicy
@@ -202,6 +203,31 @@ def test_new_items_get_their_share_although_nobody_retrieved_them(shop: Shop, it
     shown = [item in ids for item in decision.slate_item_ids]
     assert all(sum(shown[:place]) >= int(0.3 * place) for place in range(1, 11))
     assert "fresh" in decision.candidate_sources
+
+
+def test_new_items_are_found_behind_many_that_everybody_has_met(
+    shop: Shop, items: ItemTable, at_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are looked at eight times NEWEST at once: with 1 these are eight, and here nine were met already."""
+    monkeypatch.setattr(pool, "NEWEST", 1)
+    available = np.flatnonzero(items.integers("is_available"))[-20:]
+    listed, met = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
+    listed[available] = at_ms - DAY_MS * np.linspace(1, 3, 20)  # the first of them is the newest
+    met[available[:9]] = 1_000
+    table = items.table
+    for name, values in (("listed_ms", listed), ("event_count", met)):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values.astype(np.int64)))
+    scorer = TasteScorer(shop, ItemTable(table, items.index), retrieved=20)
+    known = {"shelf": replace(CALM, freshness=Freshness(0.3, 7.0, 5))}
+    decision = decide(
+        DecisionRequest.parse({"user_id": USER, "placement": "shelf"}, "d1", at_ms, known), None, [], scorer, known
+    )
+    fresh = [
+        item
+        for item, source in zip(decision.candidate_item_ids, decision.candidate_sources, strict=True)
+        if source == "fresh"
+    ]
+    assert fresh == [items.names[available[9]]]
 
 
 def test_one_generator_alone_ranks_by_what_it_says(decided: Decides, of_item: dict[str, Any], shop: Shop) -> None:
