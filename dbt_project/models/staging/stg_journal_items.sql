@@ -23,9 +23,7 @@ with known as (
     from {{ source('journal', 'items') }}
     where
         item_id is not null
-    {%- if var('as_of') %}
-        and recorded_at < {{ utc_timestamp_literal(var('as_of')) }}
-    {%- endif %}
+        and recorded_at < {{ utc_timestamp_literal(var('as_of') or '9999-12-31') }}
 )
 
 select * exclude (place)

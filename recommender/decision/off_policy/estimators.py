@@ -56,7 +56,7 @@ def importance_weights(probabilities: Floats, action: Codes, propensity: Floats,
 
 def inverse_propensity(weights: Floats, reward: Floats) -> Terms:
     """IPS: mean of w r (Horvitz and Thompson 1952)."""
-    return Terms(weights * reward, np.ones(len(reward)))
+    return Terms(weights * reward, _ones(len(reward)))
 
 
 def self_normalised(weights: Floats, reward: Floats) -> Terms:
@@ -76,10 +76,15 @@ def doubly_robust(
     models that have not seen the row. Above `switch` a weight counts as 0."""
     taken = expected[np.arange(len(action)), action]
     kept = np.where(weights > switch, 0.0, weights)
-    return Terms((probabilities * expected).sum(axis=1) + kept * (reward - taken), np.ones(len(reward)))
+    return Terms((probabilities * expected).sum(axis=1) + kept * (reward - taken), _ones(len(reward)))
 
 
 def effective_sample_size(weights: Floats) -> float:
     """(Σ w)² / Σ w² (Kish 1965): of how many equal rows the weighted ones are worth."""
     square = float((weights**2).sum())
     return float(weights.sum()) ** 2 / square if square else 0.0
+
+
+def _ones(n: int) -> Floats:
+    """1 for each row, without a byte a row: a log of 80 actions has 164 such columns."""
+    return np.broadcast_to(np.float64(1.0), n)

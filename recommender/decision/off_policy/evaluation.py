@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,11 +90,12 @@ def evaluate(
     The reward model behind DR is cross-fitted on the log's features and, where given, the position.
     """
     config = config or EvaluationConfig()
-    n, k = len(log), len(log.actions)
+    n = len(log)
     expected = _expected(log, config.rewards, seed)
-    policies = [probabilities, *(_fixed(n, k, place) for place in range(k)), np.full((n, k), 1.0 / k)]
-    supports = [support_of(own, log.action, log.propensity, log.actions, config.support) for own in policies]
-    terms = [_terms(log, own, expected, config.estimator) for own in policies]
+    supports, terms = [], []
+    for own in _policies(probabilities):
+        supports.append(support_of(own, log.action, log.propensity, log.actions, config.support))
+        terms.append(_terms(log, own, expected, config.estimator))
     best = _best_fixed(terms[1:-1], supports[1:-1])
     reward = Terms(log.reward, np.ones(n))
     listed = [own[name] for own in terms for name in ("ips", "snips", "dr")]
@@ -145,10 +146,13 @@ def _terms(log: BanditLog, probabilities: Floats, expected: Floats, config: Esti
     }
 
 
-def _fixed(n: int, k: int, place: int) -> Floats:
-    found = np.zeros((n, k))
-    found[:, place] = 1.0
-    return found
+def _policies(probabilities: Floats) -> Iterator[Floats]:
+    """The policy, each fixed action, uniform, one matrix at a time: with 80 actions all would take gigabytes."""
+    n, k = probabilities.shape
+    yield probabilities
+    for place in range(k):
+        yield np.broadcast_to(np.eye(k)[place], (n, k))
+    yield np.broadcast_to(np.full(k, 1.0 / k), (n, k))
 
 
 def _best_fixed(terms: list[dict[str, Terms]], supports: list[Support]) -> int:

@@ -85,18 +85,13 @@ def estimates(
 
 def _units(terms: Sequence[Terms], owner: Codes | None, seed: int, most: int) -> tuple[Floats, Floats]:
     """float64 (units, m) of numerators and denominators: rows, summed by owner, then by random group if too many."""
-    numerator = np.stack([own.numerator for own in terms], axis=1)
-    denominator = np.stack([own.denominator for own in terms], axis=1)
-    if owner is not None:
-        numerator, denominator = _summed(numerator, owner), _summed(denominator, owner)
-    if len(numerator) > most:
-        group = np.random.default_rng([seed, 1]).permutation(len(numerator)) % most
-        numerator, denominator = _summed(numerator, group), _summed(denominator, group)
-    return numerator, denominator
-
-
-def _summed(values: Floats, group: Codes) -> Floats:
-    return np.stack([np.bincount(group, weights=column) for column in values.T], axis=1)
+    group = np.arange(len(terms[0].numerator)) if owner is None else owner
+    count = int(group.max(initial=-1)) + 1
+    if count > most:
+        group = (np.random.default_rng([seed, 1]).permutation(count) % most)[group]
+    numerator = [np.bincount(group, weights=own.numerator) for own in terms]
+    denominator = [np.bincount(group, weights=own.denominator) for own in terms]
+    return np.stack(numerator, axis=1), np.stack(denominator, axis=1)
 
 
 def _ratio(
