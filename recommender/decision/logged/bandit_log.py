@@ -24,7 +24,7 @@ UNIFORM = "uniform"
 @dataclass(frozen=True)
 class BanditLog:
     """One row a decision: `action` int64 (n) into `actions`, `reward` float64 (n), `propensity` float64 (n) of the
-    action that was taken; `contexts` holds the columns of features, `position` int64 (n) the place it was shown at,
+    action that was taken; `contexts` holds the columns of features, `position` float64 (n) the place it was shown at,
     `owner` int64 (n) whose decision it was where the log tells."""
 
     actions: tuple[str, ...]
@@ -35,7 +35,7 @@ class BanditLog:
     contexts: pa.Table
     reward_name: str
     columns: ColumnChoice
-    position: npt.NDArray[np.int64] | None = None
+    position: npt.NDArray[np.float64] | None = None
     owner: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ def read_bandit_log(
     others = table.drop_columns([name for name in {*RESERVED, reward} if name in table.column_names])
     choice = choose_columns(others, logged, features)
     owner = next((_codes(table[name]) for name in OWNERS if name in table.column_names), None)
-    position = _codes(table["position"]) if "position" in table.column_names else None
+    position = _numbers(table["position"], "position") if "position" in table.column_names else None
     return BanditLog(
         actions,
         table["action"].type,

@@ -74,7 +74,9 @@ def best_action(outcomes: Floats, counts: Codes) -> int:
     each: one without any cannot."""
     seen = np.flatnonzero(counts > 0)
     means, noise = outcomes[:, seen].mean(axis=0), outcomes[:, seen].var(axis=0) / len(outcomes)
-    noise = np.maximum(noise, 1e-12 * max(float(noise.max()), 1e-300))
+    if not noise.max():
+        return int(seen[means.argmax()])
+    noise = np.maximum(noise, 1e-12 * noise.max())
     weight = 1.0 / noise
     centre = float((weight * means).sum() / weight.sum())
     excess = float((weight * (means - centre) ** 2).sum()) - (len(seen) - 1)
