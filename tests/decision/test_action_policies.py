@@ -10,6 +10,7 @@ import pytest
 from bandit_logs import log_of, world
 from scipy.stats import chi2, norm
 
+from benchmarks.decisioning.mailings import compare
 from recommender.decision.logged.bandit_log import BanditLog
 from recommender.decision.policies.fitting import KINDS, PolicyConfig, fit_policy
 from recommender.decision.policies.folder import PolicyFolder, load_policy, save_policy
@@ -180,3 +181,14 @@ def test_the_margin_is_where_the_sum_of_gains_is_greatest() -> None:
     # Sums from the top: 1, 3, 2, 2.5; the last is predicted to lose and is not asked.
     assert best_margin(deviation, difference, 0.0) == (0.4, 3.0)
     assert best_margin(deviation, -np.ones(5), 0.0) == (float("inf"), 0.0)
+
+
+@pytest.mark.slow
+def test_on_mailings_it_is_never_below_the_arm_it_would_send_to_all() -> None:
+    """Short form of `python -m benchmarks.decisioning mailings`, a quarter of its size, judged by the truth."""
+    alike = compare("none", "spend", 1, n=16_000)
+    assert alike["fitted"] == pytest.approx(alike["chosen_arm"])
+    assert alike["greedy"] < alike["best_arm"]
+    apart = compare("strong", "visit", 1, n=16_000)
+    possible = apart["oracle"] - apart["best_arm"]
+    assert apart["fitted"] - apart["best_arm"] > 0.8 * possible
