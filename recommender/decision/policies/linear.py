@@ -24,7 +24,7 @@ from recommender.decision.policies.boosters import (
 from recommender.decision.policies.design import Standard, row_products
 from recommender.decision.policies.protocol import normalised, one_hot, with_floor
 
-__all__ = ["LinearBandit", "LinearState"]
+__all__ = ["LinearBandit", "LinearState", "chances_of_greatest"]
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ class LinearBandit:
         if self.kind == "linucb":
             best = (mean + self.width * deviation).argmax(axis=1)
             return with_floor(one_hot(best, self.n_actions), self.floor)
-        return with_floor(_greatest(mean, self.width * deviation), self.floor)
+        return with_floor(chances_of_greatest(mean, self.width * deviation), self.floor)
 
     def parameters(self) -> Mapping[str, Any]:
         own = {"kind": self.kind, "width": self.width, "floor": self.floor}
@@ -154,7 +154,7 @@ def _share_of_trees(contexts: Matrix, action: Codes, residual: Floats, n_actions
     return float(np.clip((residual * told).sum() / square, 0.0, 1.0)) if square else 0.0
 
 
-def _greatest(mean: Floats, deviation: Floats) -> Floats:
+def chances_of_greatest(mean: Floats, deviation: Floats) -> Floats:
     """P(action a has the greatest of independent normal values), by the midpoint rule over quantiles of each.
 
     P_a = ∫ Π_{b ≠ a} Φ((t − m_b) / s_b) dΦ((t − m_a) / s_a): exact up to the grid, then scaled to sum to 1.

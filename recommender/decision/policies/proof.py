@@ -77,7 +77,7 @@ def fit_proven(
     that of the margin flatters the personal policy.
     """
     repeats = config.repeats if len(log) <= config.many_rows else 1
-    steady, plain, deviating = np.zeros(len(log)), np.zeros(len(log)), 0.0
+    steady, plain, deviating = np.zeros((repeats, len(log))), np.zeros((repeats, len(log))), 0.0
     for repeat in range(repeats):
         fold = fold_of(len(log), config.folds, seed + repeat, log.owner)
         outcomes = pseudo_outcomes(log, contexts, fold)
@@ -88,8 +88,8 @@ def fit_proven(
             found = model.deviation(contexts[own])
             rows = own[found.gain >= margin]
             action = found.action[found.gain >= margin]
-            steady[rows] += (outcomes.steady[rows, action] - outcomes.steady[rows, model.base]) / repeats
-            plain[rows] += (outcomes.plain[rows, action] - outcomes.plain[rows, model.base]) / repeats
+            steady[repeat, rows] = outcomes.steady[rows, action] - outcomes.steady[rows, model.base]
+            plain[repeat, rows] = outcomes.plain[rows, action] - outcomes.plain[rows, model.base]
             deviating += len(rows) / len(log) / repeats
             if progress:
                 progress("judged folds", repeat * config.folds + held + 1, repeats * config.folds)
@@ -140,8 +140,13 @@ def _procedure(
 
 
 def _error(values: Floats, owner: Codes | None) -> float:
-    """Standard error of the mean; rows of one owner count as one draw."""
-    centred = values - values.mean()
-    if owner is not None:
-        centred = np.bincount(owner, weights=centred)
-    return float(np.sqrt((centred**2).sum()) / len(values))
+    """Standard error of a repeat's mean, averaged over repeats, of float64 (repeats, n); one owner's rows are one draw.
+
+    Not that of the rows' means over repeats, which share their rows: with three actions all alike it called 10 of 150
+    policies proven, this one 5 (2.5 % are expected).
+    """
+    errors = []
+    for row in values - values.mean(axis=1, keepdims=True):
+        sums = row if owner is None else np.bincount(owner, weights=row)
+        errors.append(float(np.sqrt((sums**2).sum())) / len(row))
+    return float(np.mean(errors))
