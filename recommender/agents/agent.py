@@ -13,6 +13,7 @@ __all__ = [
     "CAP_DAYS",
     "NOTHING",
     "VALUES",
+    "WEEKDAYS",
     "Action",
     "Agent",
     "Cap",
@@ -27,6 +28,7 @@ __all__ = [
 DAY_MINUTES = 24 * 60
 NOTHING = "nothing"  # the action of saying nothing
 VALUES = ("count", "revenue")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # How far a cap looks. A day is the person's own calendar day; a week and a month are any 7 and any 30 days.
 CAP_DAYS: Mapping[str, int] = MappingProxyType({"day": 1, "week": 7, "month": 30})
 
@@ -70,6 +72,16 @@ class Window:
     start: int
     end: int
     weekdays: frozenset[int] = frozenset(range(7))
+
+    @property
+    def name(self) -> str:
+        """Such as 09:00-12:00 mon,tue; without days where it is every day."""
+        days = (
+            ""
+            if len(self.weekdays) == len(WEEKDAYS)
+            else " " + ",".join(WEEKDAYS[day] for day in sorted(self.weekdays))
+        )
+        return f"{_clock(self.start)}-{_clock(self.end)}{days}"
 
 
 @dataclass(frozen=True)

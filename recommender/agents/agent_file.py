@@ -12,6 +12,7 @@ from recommender.agents.agent import (
     CAP_DAYS,
     NOTHING,
     VALUES,
+    WEEKDAYS,
     Action,
     Agent,
     Cap,
@@ -29,7 +30,6 @@ from recommender.yaml_document import Document, Section
 __all__ = ["POLICIES", "parse_agent", "read_agent", "read_agents"]
 
 POLICIES = ("uniform", "fixed", "epsilon_greedy", "softmax", "lints", "thompson", "vw")
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_ACTIONS = 100
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ANY_TIME = Timing((Window(0, 24 * 60),), quiet=None)

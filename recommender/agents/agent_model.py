@@ -1,0 +1,163 @@
+"""What an agent has learnt, as preferences and as a folder; `learning` says how. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.agents.agent import Agent
+from recommender.agents.audience import Audience
+from recommender.agents.beliefs import Beliefs
+from recommender.agents.choosing import Preferences
+from recommender.agents.context import features_of
+from recommender.decision.policies.folder import PolicyFolder, load_policy, save_policy
+from recommender.decision.policies.personal import Personal
+from recommender.decision.policies.protocol import with_floor
+from recommender.decision.policies.uplift import UpliftModel
+from recommender.errors import IntegrityError
+from recommender.workspace import replace_folder, write_bytes_atomically
+
+__all__ = ["COLD", "AgentModel", "load_agent_model", "message_gains", "save_agent_model"]
+
+FACTS, MESSAGES, SENDING = "agent.json", "messages", "sending"
+FLOOR = 0.02  # of every action, within the agent's exploration: what is never tried can never be judged
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AgentModel:
+    """`messages` prefers actions by person where that is proven, otherwise `actions` prefers them for everybody;
+    `sending` tells who is moved by a message at all (None: not proven); `windows` when people respond. `version` is
+    that of the folder, "cold" without one; `facts` say what was found.
+    """
+
+    actions: Beliefs = field(default_factory=Beliefs)
+    windows: Beliefs = field(default_factory=Beliefs)
+    messages: PolicyFolder | None = None
+    sending: PolicyFolder | None = None
+    version: str = "cold"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def policy_name(self) -> str:
+        """The kind that chooses messages: one of `nextbest policy`, "best" for one for everybody, or "prior"."""
+        return self.messages.policy.kind if self.messages else "best" if self.actions.names else "prior"
+
+    def preferences(self, agent: Agent, audience: Audience) -> Preferences:
+        """What is thought of everybody, before guardrails and the budget of exploration."""
+        features = features_of(audience)
+        names = [action.name for action in agent.actions]
+        windows = self.windows.chances([window.name for window in agent.timing.windows])
+        gains = np.zeros(len(audience))
+        if self.sending is not None:
+            contexts, _ = self.sending.encoder.transform(features)
+            gains = message_gains(_uplift(self.sending), contexts)
+        wanted = self._known(features, names) if self.messages is not None else self._for_all(agent, names, len(gains))
+        floor = min(FLOOR, agent.exploration)
+        return Preferences(with_floor(wanted, floor), np.tile(windows, (len(audience), 1)), gains)
+
+    def _for_all(self, agent: Agent, names: list[str], n: int) -> Floats:
+        """The chance of each action to be the best one; before any outcome the usual one, or the first, leads."""
+        chances = self.actions.chances(names)
+        if not self.actions.names and len(names) > 1:
+            first = names.index(agent.shares.baseline_action) if agent.shares.baseline_action else 0
+            chances = np.where(np.arange(len(names)) == first, 1.0 + 1e-9, 1.0) / len(names)
+        return np.tile(chances, (n, 1))
+
+    def _known(self, features: Any, names: list[str]) -> Floats:
+        """The policy's probabilities by the agent's actions; one that it has not met gets the share of one of many."""
+        assert self.messages is not None
+        told, _ = self.messages.probabilities(features)
+        found = np.full((len(told), len(names)), 1.0 / len(names))
+        kept = [place for place, name in enumerate(names) if name in self.messages.actions]
+        columns = [self.messages.actions.index(names[place]) for place in kept]
+        found[:, kept] = told[:, columns] * (len(kept) / len(names))
+        return found
+
+
+COLD = AgentModel()
+
+
+def message_gains(model: UpliftModel, contexts: npt.NDArray[np.float32]) -> Floats:
+    """float64 (n): how much more a message (action 1) earns than nothing (action 0)."""
+    if not model.challengers:
+        return np.zeros(len(contexts))
+    gain = model.gains(contexts)[:, 0]
+    return gain if model.base == 0 else -gain
+
+
+def _uplift(folder: PolicyFolder) -> UpliftModel:
+    assert isinstance(folder.policy, Personal)
+    return folder.policy.model
+
+
+def save_agent_model(model: AgentModel, folder: Path) -> str:
+    """Write aside, then swap in; returns the version: sixteen hex digits over every byte."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        parts = {
+            name: save_policy(part, aside / name)
+            for name, part in ((MESSAGES, model.messages), (SENDING, model.sending))
+            if part is not None
+        }
+        content = {
+            "actions": model.actions.as_json(),
+            "windows": model.windows.as_json(),
+            "parts": parts,
+            "facts": dict(model.facts),
+        }
+        version = _version(content)
+        data = json.dumps({**content, "version": version}, indent=1, sort_keys=True, allow_nan=False)
+        write_bytes_atomically(aside / FACTS, data.encode())
+        aside.chmod(0o755)
+        replace_folder(aside, folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return version
+
+
+def load_agent_model(folder: Path) -> AgentModel:
+    """What was learnt, or COLD where there is no folder; IntegrityError where a byte differs from what was written."""
+    if not folder.exists():
+        return COLD
+    try:
+        content = json.loads((folder / FACTS).read_bytes())
+        version = content.pop("version")
+    except (OSError, ValueError, KeyError, AttributeError) as problem:
+        raise _broken(folder, f"cannot be read ({problem})") from problem
+    if version != _version(content):
+        raise _broken(folder, f"has other bytes than were written in {FACTS}")
+    parts = {}
+    for name, written in content["parts"].items():
+        parts[name] = load_policy(folder / name)
+        if json.loads((folder / name / "manifest.json").read_bytes())["version"] != written:
+            raise _broken(folder, f"has another {name} than was written with it")
+    return AgentModel(
+        Beliefs.from_json(content["actions"]),
+        Beliefs.from_json(content["windows"]),
+        parts.get(MESSAGES),
+        parts.get(SENDING),
+        version,
+        content["facts"],
+    )
+
+
+def _version(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _broken(folder: Path, problem: str) -> IntegrityError:
+    remedy = "Run `nextbest agent learn` for this agent; its decisions and outcomes are all it needs."
+    return IntegrityError(f"what an agent learnt, in {folder}, {problem}.", "the files as they were written.", remedy)

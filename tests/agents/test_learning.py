@@ -1,0 +1,114 @@
+"""What an agent learns from its own records: what is there, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from recommender.agents.agent import Frequency, Goal, Timing
+from recommender.agents.agent_model import COLD, load_agent_model, save_agent_model
+from recommender.agents.attribution import closed, rewards_of, sending_log, to_log
+from recommender.agents.deciding import Run, decide_for
+from recommender.agents.learning import learn
+from recommender.agents.sends import SEND_SCHEMA, Sends
+from recommender.errors import IntegrityError
+from recommender.events import DAY_MS
+from tests.agents.mailing import AGENT, EVENING, START_MS, Mailing, purchases, run_days
+
+DAYS = list(range(0, 9, 3))  # windows of two days that do not overlap
+LATER_MS = START_MS + 100 * DAY_MS
+
+
+def test_a_decision_earns_what_comes_in_its_window_less_its_costs() -> None:
+    records, _, _ = run_days(Mailing(4), replace(AGENT, shares=replace(AGENT.shares, holdout=0.0)), [0])
+    ids = records["user_id"].to_pylist()
+    window = round(2.0 * DAY_MS)
+    events = purchases(
+        [ids[0], ids[0], ids[1], ids[2], ids[3], ids[3]],
+        [START_MS + 1, START_MS + window, START_MS, START_MS + window + 1, START_MS + 5, START_MS - 5],
+    )
+    assert rewards_of(AGENT, records, events).tolist() == [2.0, 0.0, 0.0, 1.0]
+    costly = tuple(replace(action, cost=0.25, offer_cost=0.5) for action in AGENT.actions)
+    euros = replace(AGENT, goal=Goal({"purchase": 0.5}, "revenue", 2.0), actions=costly)
+    worth = 0.5 * 2 * 5.0  # weight × quantity × price
+    assert rewards_of(euros, records, events).tolist() == [2 * worth - 0.75, -0.25, -0.25, worth - 0.75]
+
+
+def test_a_decision_whose_window_is_open_is_left_out() -> None:
+    records, _, _ = run_days(Mailing(10), AGENT, [0, 1])
+    assert closed(records, AGENT.goal, START_MS + 2 * DAY_MS - 1).num_rows == 0
+    assert closed(records, AGENT.goal, START_MS + 2 * DAY_MS).num_rows == 10
+    assert closed(records, AGENT.goal, START_MS + 3 * DAY_MS).num_rows == 20
+
+
+def test_holdout_and_agent_are_one_experiment_whose_propensities_add_up() -> None:
+    agent = replace(AGENT, frequency=Frequency((), suppressed_share=0.3))
+    records, events, _ = run_days(Mailing(4000), agent, DAYS)
+    rewards = rewards_of(agent, records, events)
+    log = sending_log(records, rewards)
+    assert log is not None
+    assert log.actions == ("nothing", "message")
+    inverse = [np.where(log.action == place, 1 / log.propensity, 0.0) for place in (0, 1)]
+    # The holdout is drawn once a person: 12,000 rows are 4,000 draws.
+    assert [abs(part.mean() - 1) < 4 * part.std() / np.sqrt(4000) for part in inverse] == [True, True]
+    whole = to_log(agent, records, rewards)
+    assert whole is not None
+    assert whole.actions == ("news", "voucher", "nothing")
+    for place in range(3):
+        part = np.where(whole.action == place, 1 / whole.propensity, 0.0)
+        assert abs(part.mean() - 1) < 4 * part.std() / np.sqrt(4000)
+
+
+@pytest.mark.slow
+def test_strong_differences_are_learnt_and_earn_more_than_one_message_for_all(tmp_path: Path) -> None:
+    mailing = Mailing(4000)
+    agent = replace(AGENT, exploration=1.0)
+    records, events, audience = run_days(mailing, agent, DAYS)
+    model = learn(agent, records, events, LATER_MS)
+    assert model.messages is not None, model.facts
+    version = save_agent_model(model, tmp_path / "model")
+    loaded = load_agent_model(tmp_path / "model")
+    assert loaded.version == version == save_agent_model(learn(agent, records, events, LATER_MS), tmp_path / "again")
+    careful = replace(AGENT, exploration=0.05)
+    day = Run(LATER_MS, "v2")
+    told = decide_for(careful, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), day, loaded)
+    cold = decide_for(careful, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), day, COLD)
+    own = np.asarray(pc.equal(told["arm"], "agent").to_numpy())
+    earned = [float(mailing.chances(audience, table)[own].mean()) for table in (told, cold)]
+    # Perfect: 0.1 + (0.4 + 0.2) / 2 in the evening. News in the morning to all, the prior: 0.1 + 0.1 / 2.
+    assert earned[0] > 0.1 + 0.9 * 0.3
+    assert earned[1] < 0.1 + 0.06
+    evenings = pc.equal(told.filter(pa.array(own))["send_window"], EVENING.name)
+    assert pc.mean(evenings).as_py() > 0.95
+
+
+def test_where_nothing_differs_one_message_is_for_all_and_nobody_is_left_alone() -> None:
+    mailing = Mailing(700, strength=0.0)
+    agent = replace(AGENT, timing=Timing(AGENT.timing.windows[:1]))
+    records, events, audience = run_days(mailing, agent, DAYS)
+    model = learn(agent, records, events, LATER_MS)
+    assert (model.messages, model.sending, model.policy_name) == (None, None, "best")
+    wants = model.preferences(agent, audience)
+    assert (wants.actions == wants.actions[0]).all()
+    assert not wants.gains.any()
+
+
+def test_thin_evidence_is_named_and_the_folder_of_a_cold_agent_is_none(tmp_path: Path) -> None:
+    records, events, _ = run_days(Mailing(60), AGENT, [0])
+    model = learn(AGENT, records, events, LATER_MS)
+    assert "of 500 that a proof needs" in model.facts["messages"]["sentence"]
+    assert load_agent_model(tmp_path / "nowhere") == COLD
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    records, events, _ = run_days(Mailing(60), AGENT, [0])
+    save_agent_model(learn(AGENT, records, events, LATER_MS), tmp_path / "model")
+    path = tmp_path / "model" / "agent.json"
+    path.write_bytes(path.read_bytes().replace(b'"decisions": 60', b'"decisions": 61'))
+    with pytest.raises(IntegrityError, match=r"other bytes than were written in agent\.json"):
+        load_agent_model(tmp_path / "model")
