@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from orchestration.cli_agent import add_agent_verbs
 from orchestration.cli_events import add_event_verbs
+from orchestration.cli_experiment import add_experiment_verbs
 from orchestration.cli_policy import add_policy_verbs
 from orchestration.cli_release import add_release_verbs
 from recommender.errors import NextbestError
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         add_release_verbs,
         add_event_verbs,
         _add_policy,
+        _add_agent,
+        add_experiment_verbs,
         _add_status,
         _add_explain,
         _add_export,
@@ -70,6 +74,10 @@ def _add_demo(verbs: Verbs) -> None:
 
 def _add_policy(verbs: Verbs) -> None:
     add_policy_verbs(verbs, _show)
+
+
+def _add_agent(verbs: Verbs) -> None:
+    add_agent_verbs(verbs, _show)
 
 
 def _add_run(verbs: Verbs) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from recommender.errors import InputError
 from recommender.experiments.moments import Moments
 
 __all__ = ["Comparison", "EffectConfig", "always_valid_multiplier", "compare", "holm"]
@@ -29,6 +30,15 @@ class EffectConfig:
 
     alpha: float = 0.05
     planned_people: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        """InputError for a confidence or a number of people that no interval can have."""
+        if not 0.0 < self.alpha < 0.5 or not self.planned_people >= 1.0:
+            raise InputError(
+                f"confidence {1.0 - self.alpha:g}, {self.planned_people:g} people planned.",
+                "a confidence between .5 and 1, and one person or more.",
+                "Correct them.",
+            )
 
 
 @dataclass(frozen=True)

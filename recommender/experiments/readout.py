@@ -188,14 +188,14 @@ def _verdict(comparisons: list[dict[str, Any]], columns: ExperimentColumns, conf
 
 
 def _told(own: Mapping[str, Any], columns: ExperimentColumns, config: ReadoutConfig) -> str:
-    what = f"{columns.outcome} a {columns.denominator or 'person'}"
+    what = f"{columns.outcome} per {columns.denominator or 'person'}"
     ends = ("always_low", "always_high") if config.peeking else ("low", "high")
     low, high = (_short(own[name]) for name in ends)
     span = f"{1 - config.effects.alpha:.0%} from {low} to {high}" + (", however often one looks" * config.peeking)
     if own["proven"] == "no":
         return (
             f"Not enough evidence: {own['arm']} and {own['control']} differ by {_short(own['difference'])} {what} "
-            f"({span}); with so many people a difference of {_short(own['detectable'])} would be seen four times in five"
+            f"({span}); with so many people {_short(own['detectable'])} would be seen four times in five"
         )
     word = "more" if own["difference"] > 0 else "less"
     lift = "" if own["lift"] is None else f", {own['lift']:+.1%}"

@@ -118,6 +118,6 @@ def _sentence(
         return f"People by arm: {told}; shares {source}: {wanted}. They agree (p = {pvalue:.2g})."
     return (
         f"No outcome is read: people by arm are {told}; shares {source}: {wanted}. They do not agree "
-        f"(p = {pvalue:.1g}), so who is counted depends on the arm. Look for people lost or filtered after the assignment"
-        + ("." if declared else ", or tell the shares that were meant.")
+        f"(p = {pvalue:.1g}), so who is counted depends on the arm. Look for people lost or filtered after "
+        "the assignment" + ("." if declared else ", or tell the shares that were meant.")
     )

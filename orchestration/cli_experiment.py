@@ -1,0 +1,89 @@
+"""`nextbest experiment assign | readout`: words to functions. No work is done here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from recommender.workspace import Workspace
+
+__all__ = ["add_experiment_verbs"]
+
+
+def add_experiment_verbs(verbs: Any) -> None:
+    """Add the group of verbs to the command's sub-parsers."""
+    group = verbs.add_parser("experiment", help="who is in which arm, and what an experiment says").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    assign = group.add_parser("assign", help="an arm for each person, by a hash of the salt and the id")
+    assign.add_argument("--salt", required=True, help="the experiment's name; the same salt gives the same arms")
+    assign.add_argument("--shares", required=True, metavar="holdout=.1,agent=.9")
+    assign.add_argument("--users", required=True, metavar="U.parquet", type=Path, help="with a column user_id")
+    assign.add_argument("--out", required=True, metavar="A.parquet", type=Path)
+    assign.set_defaults(action=_assign)
+    _add_readout(group)
+
+
+def _add_readout(group: Any) -> None:
+    readout = group.add_parser("readout", help="each arm against the control; 1 when the sample ratio is broken")
+    readout.add_argument("--table", required=True, metavar="T.parquet", type=Path)
+    readout.add_argument("--arm", default="arm", metavar="COLUMN")
+    readout.add_argument("--outcome", default="outcome", metavar="COLUMN", help="0 for people who did nothing")
+    readout.add_argument("--user", default="user_id", metavar="COLUMN", help="a person's rows are added up")
+    readout.add_argument("--per", metavar="COLUMN", help="read a ratio: outcome per this")
+    readout.add_argument("--covariate", metavar="COLUMN", help="the person's value from before the experiment (CUPED)")
+    readout.add_argument("--segments", default="", metavar="A,B")
+    readout.add_argument("--day", metavar="COLUMN", help="when a row happened: the readout of each day")
+    readout.add_argument("--control", metavar="ARM")
+    readout.add_argument("--shares", metavar="holdout=.1,agent=.9", help="as assigned; default: the nearest round ones")
+    readout.add_argument("--peeking", action="store_true", help="judge by the interval that holds at every look")
+    readout.add_argument("--planned", type=float, default=10_000.0, metavar="N", help="people of all arms at the end")
+    readout.add_argument("--confidence", type=float, default=0.95)
+    readout.add_argument("--json", action="store_true")
+    readout.add_argument("--out", type=Path, metavar="PAGE.html", help="draw the figures as well")
+    readout.set_defaults(action=_readout)
+
+
+def _assign(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.experiments import assign_people, read_shares
+
+    counts = assign_people(options.users, options.salt, read_shares(options.shares), options.out)
+    _tell(", ".join(f"{arm} {count:,}" for arm, count in counts.items()) + f" → {options.out}")
+
+
+def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.experiments import read_shares, write_readout
+    from recommender.experiments.effects import EffectConfig
+    from recommender.experiments.experiment_table import ExperimentColumns
+    from recommender.experiments.readout import ReadoutConfig
+
+    segments = tuple(name.strip() for name in options.segments.split(",") if name.strip())
+    columns = ExperimentColumns(
+        options.arm, options.outcome, options.user, options.per, options.covariate, segments, options.day
+    )
+    effects = EffectConfig(1.0 - options.confidence, options.planned)
+    config = ReadoutConfig(options.control, options.peeking, effects)
+    shares = read_shares(options.shares) if options.shares else None
+    report = write_readout(options.table, columns, shares, config, options.out)
+    print(json.dumps(report, indent=1) if options.json else _lines(report))
+    if report["verdict"] == "refused":
+        _tell(f"nextbest: {report['sentence']}")
+        return 1
+    return 0
+
+
+def _lines(report: dict[str, Any]) -> str:
+    lines = [report["sentence"]]
+    if report["verdict"] != "refused":
+        lines.append(report["sample_ratio"]["sentence"])
+    for own in report["comparisons"]:
+        if own["always_low"] is not None:
+            lines.append(f"{own['arm']}, at every look: {own['always_low']:.3g} to {own['always_high']:.3g}")
+    return "\n".join([*lines, *report["cautions"]])
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
