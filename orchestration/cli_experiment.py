@@ -68,17 +68,18 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     config = ReadoutConfig(options.control, options.peeking, effects)
     shares = read_shares(options.shares) if options.shares else None
     report = write_readout(options.table, columns, shares, config, options.out)
-    print(json.dumps(report, indent=1) if options.json else _lines(report))
+    if options.json:
+        print(json.dumps(report, indent=1))
     if report["verdict"] == "refused":
         _tell(f"nextbest: {report['sentence']}")
         return 1
+    if not options.json:
+        print(_lines(report))
     return 0
 
 
 def _lines(report: dict[str, Any]) -> str:
-    lines = [report["sentence"]]
-    if report["verdict"] != "refused":
-        lines.append(report["sample_ratio"]["sentence"])
+    lines = [report["sentence"], report["sample_ratio"]["sentence"]]
     for own in report["comparisons"]:
         if own["always_low"] is not None:
             lines.append(f"{own['arm']}, at every look: {own['always_low']:.3g} to {own['always_high']:.3g}")

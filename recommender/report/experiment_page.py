@@ -28,9 +28,9 @@ def experiment_page(report: Mapping[str, Any]) -> str:
     good = report["verdict"] == "better"
     badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
     header = (
-        f"<header><h1>What the experiment says about {escape(report['outcome'])}</h1><p>{report['people']:,} people, "
-        f"each arm against {escape(report['control'])}.</p>{badge}<p>{escape(report['sentence'])}</p>{_cautions(report)}"
-        "</header>"
+        f"<header><h1>What the experiment says about {escape(report['outcome'])}</h1><p>"
+        f"{report['people']:,} people, each arm against {escape(report['control'])}.</p>{badge}<p>{escape(report['sentence'])}</p>"
+        f"{_cautions(report)}</header>"
     )
     parts = [header]
     if report["comparisons"]:
@@ -68,8 +68,8 @@ def _effects(report: Mapping[str, Any]) -> str:
     unit = report["denominator"] or "person"
     return section(
         f"Difference in {report['outcome']} per {unit}",
-        f"Above: for one look, at a moment that was fixed before ({report['confidence']:.0%}). Below: for whoever looks as "
-        "often as they like, and stops when they like; it is wider, and it is the one to stop by.",
+        f"Above: for one look, at a moment that was fixed before ({report['confidence']:.0%}). Below: for whoever looks "
+        "as often as they like, and stops when they like; it is wider, and it is the one to stop by.",
         bar_plot(one, "difference, one look"),
         bar_plot(always, "difference, every look"),
         table(header, rows),
@@ -122,8 +122,8 @@ def _segments(report: Mapping[str, Any], arm: str, found: list[Mapping[str, Any]
         blocks.append(table(["segment", "difference to expect"], shrunk, "To expect, shrunk to the whole"))
     return section(
         f"{arm} against {report['control']}, by segment",
-        "The best-looking of many segments looks better than it is: intervals share their error among all segments of this "
-        "page, and what to expect is moved towards the common difference as far as chance explains the spread.",
+        "The best-looking of many segments looks better than it is: intervals share their error among all segments of "
+        "this page, and what to expect is moved towards the common difference as far as chance explains the spread.",
         *blocks,
     )
 
