@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
+from fitted_shop import RANKER, Shop
 from small_shop import cut_inputs, day, events_of_shop
 
-from recommender.cuts import CutInputs
 from recommender.model.bundle import Bundle, BundleFacts, build_bundle, load_bundle
 from recommender.model.past_slates import retrospective_slates
-from recommender.model.ranker import Ranker, RankerConfig, fit_ranker
+from recommender.model.ranker import Ranker, fit_ranker
 from recommender.model.scorer import RankingModel
 from recommender.model.training_set import TrainingSet
 from recommender.retrieval.retriever import fit_retriever
-
-RANKER = RankerConfig(pointwise_rounds=10, rounds=20, max_depth=4, min_child_weight=1.0)
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A shop of 63 days as of day 56: three past cuts, the holdout cut last, and the serving cut."""
-
-    events: pa.Table
-    past: list[CutInputs]
-    now: CutInputs
-
-    @property
-    def holdout(self) -> CutInputs:
-        return self.past[-1]
 
 
 @pytest.fixture(scope="session")

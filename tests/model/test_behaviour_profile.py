@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from small_shop import cut_inputs, day, event_table
 
 from recommender.model.profile import PROFILE_SCHEMA, behaviour_profile

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RANKER, Shop
+from fitted_shop import RANKER, Shop
 
 from recommender.decision.protocols import Scorer
 from recommender.errors import IntegrityError

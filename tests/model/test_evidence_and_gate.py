@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from conftest import RANKER, Shop
+from fitted_shop import RANKER, Shop
 
 from recommender.errors import InputError
 from recommender.events import DAY_MS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from small_shop import cut_inputs, day, event_table
 
 from recommender.model.features import assemble, feature_names, feature_version

@@ -7,7 +7,7 @@ from math import log2
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from small_shop import cut_inputs, day, event_table
 
 from recommender.cuts import CutInputs

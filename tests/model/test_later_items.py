@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 
 from recommender.attributes import Attributes, attributes_of
 from recommender.catalogue import lay_over

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xgboost as xgb
-from conftest import RANKER, Shop
+from fitted_shop import RANKER, Shop
 
 from recommender.errors import InputError, IntegrityError
 from recommender.model.lists import recommend_lists, top_rows

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from small_shop import day, event_table
 
 from recommender.cuts import CutInputs

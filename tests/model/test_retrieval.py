@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from implicit.cpu.als import AlternatingLeastSquares
 from small_shop import cut_inputs, day, event_table
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import RANKER, Shop
+from fitted_shop import RANKER, Shop
 
 from recommender.events import DAY_MS
 from recommender.model.ablation import Ablation, ablate

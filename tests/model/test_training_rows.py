@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from conftest import Shop
+from fitted_shop import Shop
 from small_shop import cut_inputs, day, event_table, events_of_shop
 
 from recommender.errors import InputError, IntegrityError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import LandedShop
+from served_shop import LandedShop
 
 from orchestration.cli import main
 from recommender.errors import InputError
