@@ -148,6 +148,23 @@ class Workspace:
         """What the operator wants of placements and objectives (YAML, optional); written by people, read by all."""
         return self.root / "nextbest.yml"
 
+    # agents
+    @property
+    def agents(self) -> Path:
+        """The operator's agents, one `*.yml` each; beside each a folder of its name with what it did and learnt."""
+        return self.root / "agents"
+
+    def agent_decisions(self, name: str) -> Path:
+        """One Parquet file for each run, named by its moment."""
+        return self.agents / name / "decisions"
+
+    def agent_model(self, name: str) -> Path:
+        return self.agents / name / "model"
+
+    def agent_deliveries(self, name: str) -> Path:
+        """What was exported, and the outbox of the webhook."""
+        return self.agents / name / "deliveries"
+
     # orchestration
     @property
     def dagster_home(self) -> Path:

@@ -1,0 +1,120 @@
+"""An agent's file beside the data it is meant for, and a run in figures: what `nextbest agent` prints."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.audience_query import query_audience
+from orchestration.tables import read_mart
+from recommender.agents.agent import NOTHING, Agent
+from recommender.agents.agent_file import read_agent
+from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.record import sends_of
+from recommender.configuration import read_configuration
+from recommender.events import EVENT_STRENGTHS
+from recommender.workspace import Workspace
+
+__all__ = ["check_agent", "run_report"]
+
+EXAMPLES = 5
+
+
+def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[str, Any]:
+    """What the file says and what of it the data do not have; `now_ms` None where there are no data yet.
+
+    Raises ConfigurationError where the file is wrong, InputError where the audience cannot be asked for.
+    """
+    agent = read_agent(path)
+    report: dict[str, Any] = {
+        "agent": agent.name,
+        "actions": [action.name for action in agent.actions],
+        "windows": [window.name for window in agent.timing.windows],
+        "caps": [cap.name for cap in agent.frequency.caps],
+        "arms": agent.shares.named(),
+    }
+    warnings = _of_placements(workspace, agent)
+    if now_ms is not None:
+        audience = query_audience(workspace.marts, agent.audience, now_ms)
+        report["people"] = len(audience)
+        report["columns"] = list(audience.table.column_names)
+        warnings += [*_of_columns(agent, audience), *_of_consents(agent, audience), *_of_outcomes(workspace, agent)]
+    return {**report, "warnings": warnings}
+
+
+def run_report(agent: Agent, records: pa.Table) -> dict[str, Any]:
+    """Counts by arm, action, channel, window and reason, and a few messages."""
+    sent = records.filter(pc.not_equal(records["action"], NOTHING))
+    examples = ("user_id", "action", "channel", "send_at", "propensity", "expected_gain")
+    return {
+        "agent": agent.name,
+        "decided_at": records["decided_at"][0].as_py() if len(records) else None,
+        "people": len(records),
+        "messages": sends_of(records).num_rows,
+        "policy": _counts(records, "policy"),
+        "arms": _counts(records, "arm"),
+        "actions": _counts(records, "action"),
+        "channels": _counts(sent, "channel"),
+        "windows": _counts(sent, "send_window"),
+        "why nothing": _counts(records.filter(pc.equal(records["action"], NOTHING)), "reason"),
+        "examples": sent.slice(0, EXAMPLES).select(list(examples)).to_pylist(),
+    }
+
+
+def _counts(records: pa.Table, column: str) -> dict[str, int]:
+    counted = pc.value_counts(records[column]).to_pylist()
+    return {str(one["values"]): one["counts"] for one in sorted(counted, key=lambda one: -one["counts"])}
+
+
+def _of_columns(agent: Agent, audience: Audience) -> list[str]:
+    """Conditions on columns that nobody has, and a zone for all."""
+    known, told = audience.table.column_names, []
+    places = {"eligibility": agent.eligibility.where, **{f"action {one.name}": one.when for one in agent.actions}}
+    for where, condition in places.items():
+        missing = sorted(condition.names - set(known))
+        told += [f"{where} asks for {name}, which the audience does not have{_near(name, known)}" for name in missing]
+    if "timezone" not in known:
+        told.append(f"the audience has no timezone: everybody is taken to live in {agent.timing.fallback_zone}")
+    return told
+
+
+def _of_consents(agent: Agent, audience: Audience) -> list[str]:
+    told, known = [], audience.table.column_names
+    for channel in agent.channels:
+        name = CONSENT + channel
+        if channel in agent.eligibility.without_consent:
+            continue
+        if name not in known:
+            told.append(f"nobody can get {channel}: the audience has no {name}{_near(name, known)}")
+        elif not audience.consents(channel).any():
+            told.append(f"nobody can get {channel}: {name} is true for nobody")
+    return told
+
+
+def _of_outcomes(workspace: Workspace, agent: Agent) -> list[str]:
+    """Goal outcomes that never came so far."""
+    seen = pc.unique(read_mart(workspace, "events", ["event_type"])["event_type"]).to_pylist()
+    return [
+        f"the goal counts {name}, which has not come so far{_near(name, sorted({*seen, *EVENT_STRENGTHS}))}"
+        for name in agent.goal.outcomes
+        if name not in seen
+    ]
+
+
+def _of_placements(workspace: Workspace, agent: Agent) -> list[str]:
+    known = list(read_configuration(workspace.configuration).placements)
+    return [
+        f"action {action.name} is filled by the placement {action.placement}, which is not there"
+        + _near(action.placement, known)
+        for action in agent.actions
+        if action.placement is not None and action.placement not in known
+    ]
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = [one for one in difflib.get_close_matches(name, known, n=1) if one != name]
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,166 @@
+"""Agents of a workspace at work: what they read and where their decisions lie. How they decide is the core's."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from orchestration.audience_query import query_audience
+from orchestration.nearest_ids import nearest_ids
+from orchestration.settings import ARCHIVE_AGE_DAYS
+from orchestration.tables import read_as_of_ms, read_mart
+from recommender.agents.agent import NOTHING, Agent
+from recommender.agents.agent_file import parse_agent, read_agents
+from recommender.agents.agent_model import load_agent_model, save_agent_model
+from recommender.agents.deciding import Run, decide_for
+from recommender.agents.learning import learn
+from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, sends_of
+from recommender.agents.sends import SEND_SCHEMA, Sends
+from recommender.errors import InputError
+from recommender.events import DAY_MS
+from recommender.workspace import Workspace, write_bytes_atomically
+
+__all__ = [
+    "AgentAtWork", "decide_agent", "learn_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
+]  # fmt: skip
+
+REMEMBERED_MS = 62 * DAY_MS  # the longest cap looks 30 days both ways, and a message may be scheduled a day ahead
+OUTCOME_COLUMNS = ("user_id", "event_type", "occurred_at", "quantity", "price_micros")
+
+
+@dataclass(frozen=True)
+class AgentAtWork:
+    """An agent and the version of its file."""
+
+    agent: Agent
+    version: str
+
+
+def open_agent(workspace: Workspace, name: str) -> AgentAtWork:
+    """By name, from the operator's files; InputError for one that is not there."""
+    known = read_agents(workspace.agents)
+    if name not in known:
+        near = nearest_ids([name], pa.array(list(known), pa.string())).get(name)
+        names = ", ".join(known) or "none so far"
+        remedy = f"Did you mean {near}?" if near else f"Write {workspace.agents}/{name}.yml."
+        raise InputError(f"no agent {name}.", f"one of the agents in {workspace.agents}: {names}.", remedy)
+    for path in sorted(workspace.agents.glob("*.yml")):
+        raw = path.read_bytes()
+        if (agent := parse_agent(raw, path.name)).name == name:
+            return AgentAtWork(agent, agent_version(raw))
+    raise InputError(f"no agent {name} any more.", "a file that stays while it is read.", "Try again.")
+
+
+def moment_of(workspace: Workspace, told: str) -> int:
+    """A moment in words (ISO 8601, UTC unless it says otherwise) as milliseconds since 1970; without one it is now.
+
+    For data that ended days ago now is where they end: nobody in an archive can be written to today.
+    """
+    if told:
+        try:
+            moment = datetime.fromisoformat(told)
+        except ValueError:
+            expected = "a time such as 2026-06-01T08:00."
+            raise InputError(f"--at {told}.", expected, "Write it that way; without a zone it is UTC.") from None
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    now_ms, end_ms = round(datetime.now(UTC).timestamp() * 1000), read_as_of_ms(workspace)
+    return now_ms if now_ms - end_ms < ARCHIVE_AGE_DAYS * DAY_MS else end_ms
+
+
+def decide_agent(workspace: Workspace, work: AgentAtWork, decided_ms: int) -> pa.Table:
+    """What the agent decides at that moment, in AGENT_DECISION_SCHEMA; nothing is written."""
+    agent = work.agent
+    audience = query_audience(workspace.marts, agent.audience, decided_ms)
+    sends = Sends.of(_messages(workspace, decided_ms), audience)
+    model = load_agent_model(workspace.agent_model(agent.name))
+    left = _left_in_stock(workspace, agent)
+    return decide_for(agent, audience, sends, Run(decided_ms, work.version), model, left)
+
+
+def run_agent(workspace: Workspace, work: AgentAtWork, decided_ms: int) -> tuple[pa.Table, bool]:
+    """Decide and write, once for each moment: a second run of the same moment reads what the first has written.
+
+    Returns the decisions and whether they are new. Runs take turns, so that the caps of one see the messages of all.
+    """
+    path = workspace.agent_decisions(work.agent.name) / f"{_file_time(decided_ms)}.parquet"
+    with _turn(workspace):
+        if path.exists():
+            return pq.read_table(path), False
+        records = decide_agent(workspace, work, decided_ms)
+        buffer = io.BytesIO()
+        pq.write_table(records, buffer)
+        write_bytes_atomically(path, buffer.getvalue())
+    return records, True
+
+
+def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int) -> dict[str, Any]:
+    """Fit on all decisions whose window has closed; returns the facts and the version of what was written."""
+    agent = work.agent
+    records = read_agent_decisions(workspace, agent.name)
+    wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
+    events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
+    end_ms = read_as_of_ms(workspace)
+    # What happened after the marts end is not known: windows that reach beyond are open, whatever the clock says.
+    model = learn(agent, records, events, min(now_ms, end_ms))
+    return {"version": save_agent_model(model, workspace.agent_model(agent.name)), **model.facts}
+
+
+def read_agent_decisions(workspace: Workspace, name: str, columns: list[str] | None = None) -> pa.Table:
+    """Every decision that an agent has written, oldest run first."""
+    files = sorted(workspace.agent_decisions(name).glob("*.parquet"))
+    tables = [pq.read_table(path, columns=columns) for path in files]
+    schema = AGENT_DECISION_SCHEMA
+    empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
+    return pa.concat_tables([empty, *tables])
+
+
+def _messages(workspace: Workspace, decided_ms: int) -> pa.Table:
+    """What all agents have sent or scheduled around a moment, in SEND_SCHEMA."""
+    found = [SEND_SCHEMA.empty_table()]
+    for folder in sorted(workspace.agents.glob("*/decisions")):
+        for path in sorted(folder.glob("*.parquet")):
+            if abs(_time_of_file(path) - decided_ms) <= REMEMBERED_MS:
+                found.append(sends_of(pq.read_table(path, columns=SEND_SCHEMA.names)))
+    return pa.concat_tables(found)
+
+
+def _left_in_stock(workspace: Workspace, agent: Agent) -> dict[str, int]:
+    """Action → how many may still get it, for those with an inventory."""
+    limited = {action.name: action.inventory for action in agent.actions if action.inventory is not None}
+    if not limited:
+        return {}
+    given = read_agent_decisions(workspace, agent.name, ["action"])["action"]
+    return {
+        name: max(0, limit - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
+        for name, limit in limited.items()
+        if name != NOTHING
+    }
+
+
+@contextmanager
+def _turn(workspace: Workspace) -> Iterator[None]:
+    """One run at a time in a workspace; a process that dies gives its turn back."""
+    workspace.agents.mkdir(parents=True, exist_ok=True)
+    with (workspace.agents / ".turn").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _file_time(moment_ms: int) -> str:
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S") + f"{moment_ms % 1000:03}Z"
+
+
+def _time_of_file(path: Path) -> int:
+    seconds = datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
+    return round(seconds) * 1000 + int(path.stem[15:18])

@@ -1,0 +1,91 @@
+"""`nextbest agent check | dry-run | run | learn`: words to functions. No work is done here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recommender.errors import NextbestError, NotReadyError
+from recommender.workspace import Workspace
+
+__all__ = ["add_agent_verbs"]
+
+Show = Callable[[dict[str, Any], bool], None]
+
+
+def add_agent_verbs(verbs: Any, show: Show) -> None:
+    """Add the group of verbs; `show` prints a report as lines or as JSON."""
+    group = verbs.add_parser("agent", help="AI decisioning: who gets which message, where and when, or none")
+    group = group.add_subparsers(required=True, metavar="VERB")
+    check = group.add_parser("check", help="read agents' files, and compare them with the data")
+    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all in the workspace's agents/")
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(action=lambda workspace, options: _check(workspace, options, show))
+    for name, told, action in (
+        ("dry-run", "decide for the whole audience, and write nothing", _dry_run),
+        ("run", "decide for the whole audience, once for each moment", _run),
+        ("learn", "learn from all decisions whose outcomes are known", _learn),
+    ):
+        verb = group.add_parser(name, help=told)
+        verb.add_argument("name", metavar="NAME")
+        verb.add_argument("--at", default="", metavar="T", help="the moment (default: now, or where the data end)")
+        verb.add_argument("--json", action="store_true")
+        verb.set_defaults(
+            action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
+        )
+
+
+def _check(workspace: Workspace, options: argparse.Namespace, show: Show) -> int:
+    from orchestration.agent_report import check_agent
+    from orchestration.agents import moment_of
+
+    try:
+        now_ms: int | None = moment_of(workspace, "")
+    except NotReadyError:
+        now_ms = None
+        _tell("There are no marts yet: the files are read, and compared with nothing.")
+    files = options.files or sorted(workspace.agents.glob("*.yml"))
+    if not files:
+        raise NotReadyError(f"no agent in {workspace.agents}.", "one file an agent.", "see docs/agents.md.")
+    reports, wrong = [], 0
+    for path in files:
+        try:
+            reports.append(check_agent(workspace, path, now_ms))
+        except NextbestError as problem:
+            wrong += 1
+            _tell(f"nextbest: {problem}")
+    show({"agents": reports}, options.json)
+    return 1 if wrong else 0
+
+
+def _dry_run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agent_report import run_report
+    from orchestration.agents import decide_agent, moment_of, open_agent
+
+    work = open_agent(workspace, options.name)
+    return run_report(work.agent, decide_agent(workspace, work, moment_of(workspace, options.at)))
+
+
+def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agent_report import run_report
+    from orchestration.agents import moment_of, open_agent, run_agent
+
+    work = open_agent(workspace, options.name)
+    records, is_new = run_agent(workspace, work, moment_of(workspace, options.at))
+    if not is_new:
+        _tell("This moment was decided before; nothing was changed.")
+    return {**run_report(work.agent, records), "is_new": is_new}
+
+
+def _learn(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agents import learn_agent, moment_of, open_agent
+
+    work = open_agent(workspace, options.name)
+    return {"agent": work.agent.name, **learn_agent(workspace, work, moment_of(workspace, options.at))}
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
