@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving soak pictures lock clean
+.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving bench-stats soak pictures lock clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,10 @@ bench: $(BENCH_STAMP)
 # Ratios to yardsticks of the same run (about eight minutes, the first time two more); on an idle machine.
 bench-serving: setup
 	$(BIN)/python -m benchmarks.serving
+
+# What experiments promise, over 10,000 simulated ones (about two minutes).
+bench-stats: setup
+	$(BIN)/python -m benchmarks.experiments
 
 soak: setup
 	$(BIN)/python -m benchmarks.serving.soak

@@ -153,8 +153,8 @@ def _segment(column: pa.ChunkedArray, name: str) -> tuple[tuple[str, ...], Codes
         known = values[np.isfinite(values)]
         edges: Floats = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
         codes = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="left"))
-        told = [f"up to {edge:.6g}" for edge in edges]
-        last = f"above {edges[-1]:.6g}" if len(edges) else "known"
+        told = [f"up to {edge:.4g}" for edge in edges]
+        last = f"above {edges[-1]:.4g}" if len(edges) else "known"
         return _used((*told, last, "unknown"), codes.astype(np.int64))
     labels, codes = _labels(column.cast(pa.string()).fill_null("unknown"), name)
     if len(labels) <= LEVELS:

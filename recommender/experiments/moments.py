@@ -32,12 +32,9 @@ class Moments:
 
     def __getitem__(self, place: Any) -> Moments:
         """Of one place, or some, of the leading axes."""
-        return Moments(
-            self.count[place],
-            self.first[place],
-            self.second[place],
-            self.origin,
-        )
+        own = place if isinstance(place, tuple) else (place,)
+        whole = slice(None)  # so that an ellipsis stands for leading axes only
+        return Moments(self.count[place], self.first[(*own, whole)], self.second[(*own, whole, whole)], self.origin)
 
     def __add__(self, other: Moments) -> Moments:
         """The people of both; they must share an origin."""
@@ -75,18 +72,20 @@ def moments_by_group(columns: Floats, group: Codes, groups: int, earlier: Floats
     row): running groups by day then hold each person once, with what they had by that day.
     """
     origin = columns.mean(axis=0) if len(columns) else np.zeros(columns.shape[1])
-    now = columns - origin
-    before = np.zeros_like(now) if earlier is None else np.nan_to_num(earlier - origin, nan=0.0)
-    new = np.ones(len(columns)) if earlier is None else np.isnan(earlier[:, 0]).astype(np.float64)
-    width = columns.shape[1]
-    first = np.stack([_sums(group, now[:, i] - before[:, i], groups) for i in range(width)], axis=-1)
-    second = np.empty((groups, width, width))
-    for i in range(width):
-        for j in range(i + 1):
-            products = now[:, i] * now[:, j] - before[:, i] * before[:, j]
+    now, width = columns - origin, columns.shape[1]
+    before = None if earlier is None else np.nan_to_num(earlier - origin, nan=0.0)
+    new = None if earlier is None else np.isnan(earlier[:, 0]).astype(np.float64)
+    first, second = np.zeros((groups, width)), np.zeros((groups, width, width))
+    varies = [place for place in range(width) if now[:, place].any()]  # a plain mean has one column, not three
+    for i in varies:
+        first[:, i] = _sums(group, now[:, i] if before is None else now[:, i] - before[:, i], groups)
+        for j in varies[: varies.index(i) + 1]:
+            products = now[:, i] * now[:, j]
+            if before is not None:
+                products -= before[:, i] * before[:, j]
             second[:, i, j] = second[:, j, i] = _sums(group, products, groups)
     return Moments(_sums(group, new, groups), first, second, origin)
 
 
-def _sums(group: Codes, values: Floats, groups: int) -> Floats:
+def _sums(group: Codes, values: Floats | None, groups: int) -> Floats:
     return np.bincount(group, values, minlength=groups).astype(np.float64)

@@ -29,8 +29,8 @@ def experiment_page(report: Mapping[str, Any]) -> str:
     badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
     header = (
         f"<header><h1>What the experiment says about {escape(report['outcome'])}</h1><p>"
-        f"{report['people']:,} people, each arm against {escape(report['control'])}.</p>{badge}<p>{escape(report['sentence'])}</p>"
-        f"{_cautions(report)}</header>"
+        f"{report['people']:,} people, each arm against {escape(report['control'])}.</p>"
+        f"{badge}<p>{escape(report['sentence'])}</p>{_cautions(report)}</header>"
     )
     parts = [header]
     if report["comparisons"]:
@@ -68,8 +68,8 @@ def _effects(report: Mapping[str, Any]) -> str:
     unit = report["denominator"] or "person"
     return section(
         f"Difference in {report['outcome']} per {unit}",
-        f"Above: for one look, at a moment that was fixed before ({report['confidence']:.0%}). Below: for whoever looks "
-        "as often as they like, and stops when they like; it is wider, and it is the one to stop by.",
+        f"Above: for one look, at a moment that was fixed before ({report['confidence']:.0%}). Below: for whoever "
+        "looks as often as they like, and stops when they like; it is wider, and it is the one to stop by.",
         bar_plot(one, "difference, one look"),
         bar_plot(always, "difference, every look"),
         table(header, rows),

@@ -1,4 +1,4 @@
-"""The readout: people from rows, the ratio first, a verdict in a sentence, days, segments, cautions, page and command."""
+"""The readout: people from rows, the ratio first, a verdict in a sentence, days, segments, page and command."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What the statistics of experiments promise, tried on thousands of simulated experiments."""
