@@ -116,9 +116,12 @@ def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int) -> dict[st
     return {"version": save_agent_model(model, workspace.agent_model(agent.name)), **model.facts}
 
 
-def read_agent_decisions(workspace: Workspace, name: str, columns: list[str] | None = None) -> pa.Table:
-    """Every decision that an agent has written, oldest run first."""
+def read_agent_decisions(
+    workspace: Workspace, name: str, columns: list[str] | None = None, since_ms: int = 0
+) -> pa.Table:
+    """Every decision that an agent has written, oldest run first, or those of runs since then."""
     files = sorted(workspace.agent_decisions(name).glob("*.parquet"))
+    files = [path for path in files if _time_of_file(path) >= since_ms]
     tables = [pq.read_table(path, columns=columns) for path in files]
     schema = AGENT_DECISION_SCHEMA
     empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)

@@ -1,8 +1,9 @@
-"""`nextbest agent check | dry-run | run | learn`: words to functions. No work is done here."""
+"""`nextbest agent check | dry-run | run | learn | export | deliver`: words to functions. No work is done here."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from recommender.errors import NextbestError, NotReadyError
 from recommender.workspace import Workspace
 
 __all__ = ["add_agent_verbs"]
+
+SECRET_VARIABLE = "NEXTBEST_WEBHOOK_SECRET"
 
 Show = Callable[[dict[str, Any], bool], None]
 
@@ -36,6 +39,23 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
         verb.set_defaults(
             action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
         )
+    _add_deliveries(group, show)
+
+
+def _add_deliveries(group: Any, show: Show) -> None:
+    export = group.add_parser("export", help="its messages as a file")
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("--out", required=True, type=Path, metavar="FILE", help="that ends in .parquet or .csv")
+    export.add_argument("--from", dest="start", default="", metavar="T", help="to be sent from then on")
+    export.add_argument("--until", default="", metavar="T", help="to be sent before then")
+    export.set_defaults(action=_export)
+    hand_over = group.add_parser("deliver", help="hand its messages to a webhook, each at least once")
+    hand_over.add_argument("name", metavar="NAME")
+    hand_over.add_argument("--webhook", required=True, metavar="URL", help=f"signed with {SECRET_VARIABLE}")
+    hand_over.add_argument("--shape", default="plain", choices=("plain", "braze", "iterable", "sendgrid"))
+    hand_over.add_argument("--wait", type=float, default=60.0, metavar="S", help="for tries that must wait")
+    hand_over.add_argument("--json", action="store_true")
+    hand_over.set_defaults(action=lambda workspace, options: show(_deliver(workspace, options), options.json))
 
 
 def _check(workspace: Workspace, options: argparse.Namespace, show: Show) -> int:
@@ -85,6 +105,23 @@ def _learn(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
     work = open_agent(workspace, options.name)
     return {"agent": work.agent.name, **learn_agent(workspace, work, moment_of(workspace, options.at))}
+
+
+def _export(workspace: Workspace, options: argparse.Namespace) -> None:
+    from orchestration.agents import moment_of, open_agent
+    from orchestration.deliveries import export_messages
+
+    start, until = (moment_of(workspace, told) if told else None for told in (options.start, options.until))
+    count = export_messages(workspace, open_agent(workspace, options.name), options.out, start, until)
+    _tell(f"{count:,} messages → {options.out}")
+
+
+def _deliver(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agents import open_agent
+    from orchestration.deliveries import Webhook, deliver
+
+    webhook = Webhook(options.webhook, os.environ.get(SECRET_VARIABLE, ""), options.shape)
+    return {"agent": options.name, **deliver(workspace, open_agent(workspace, options.name), webhook, options.wait)}
 
 
 def _tell(sentence: str) -> None:
