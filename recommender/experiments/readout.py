@@ -19,13 +19,13 @@ from recommender.experiments.effects import Comparison, EffectConfig, compare, h
 from recommender.experiments.experiment_table import ExperimentColumns, ExperimentTable, read_experiment
 from recommender.experiments.sample_ratio import SampleRatioConfig, check_sample_ratio
 from recommender.experiments.segment_lifts import segment_lifts
+from recommender.experiments.tails import is_lopsided, redrawn_pvalue
 
-__all__ = ["ReadoutConfig", "lopsidedness", "read_out"]
+__all__ = ["ReadoutConfig", "read_out"]
 
 Floats = npt.NDArray[np.float64]
 CONTROLS = ("holdout", "control", "business_as_usual")
 POWER = 0.8
-LOPSIDED = 0.12  # third cumulant at which one tail of a 95 % interval holds 1.5 or 3.5 % in the place of 2.5
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,6 @@ def read_out(
     return report if not ratio.passed else report | _read(made, control, columns, config)
 
 
-def lopsidedness(values: Floats, arm: npt.NDArray[np.int64], control: int, treated: int) -> float:
-    """Skewness of the difference of two arms' (ratios of) means; 0 when arms of one size have one shape.
-
-    `values` float64 (people, 3). Welch's interval is off by about .084 × this in each tail, in opposite directions
-    (the first Edgeworth term of a studentised mean, Hall 1992).
-    """
-    cubes, variance = 0.0, 0.0
-    for place, sign in ((control, -1.0), (treated, 1.0)):
-        outcome, denominator = values[arm == place, 0], values[arm == place, 1]
-        centred = (outcome - outcome.sum() / denominator.sum() * denominator) / denominator.mean()
-        cubes += sign * float((centred**3).mean()) / len(centred) ** 2
-        variance += float((centred**2).mean()) / len(centred)
-    return cubes / variance**1.5 if variance > 0 else 0.0
-
-
 def _control(arms: tuple[str, ...], named: str | None) -> int:
     if named is not None and named not in arms:
         raise InputError(f"control {named!r}.", f"one of {', '.join(arms)}.", "Name an arm of the table.")
@@ -116,7 +101,7 @@ def _read(made: ExperimentTable, control: int, columns: ExperimentColumns, confi
         "segments": {
             made.arms[place]: segment_lifts(made, control, place, alpha) for place in treated if made.segments
         },
-        "cautions": _cautions(made, control, treated),
+        "cautions": _cautions(comparisons),
     }
 
 
@@ -142,7 +127,10 @@ def _comparisons(
     for at, place in enumerate(treated):
         own: dict[str, Any] = {name: _plain(values[at]) for name, values in figures.items()}
         low, high = (own[name] for name in kept)
-        own["proven"] = "better" if (low or 0) > 0 else "worse" if (high or 0) < 0 else "no"
+        lopsided = is_lopsided(made.values, made.arm, control, place)
+        own["p_redrawn"] = redrawn_pvalue(made.values, made.arm, control, place) if lopsided else None
+        chance = lopsided and own["p_redrawn"] > levels[at]
+        own["proven"] = "no" if chance else "better" if (low or 0) > 0 else "worse" if (high or 0) < 0 else "no"
         found.append({"arm": made.arms[place], "control": made.arms[control], **own})
     return found
 
@@ -202,18 +190,14 @@ def _told(own: Mapping[str, Any], columns: ExperimentColumns, config: ReadoutCon
     return f"{own['arm']} brings {_short(abs(own['difference']))} {word} {what} than {own['control']} ({span}{lift})"
 
 
-def _cautions(made: ExperimentTable, control: int, treated: list[int]) -> list[str]:
-    found = []
-    for place in treated:
-        skew = lopsidedness(made.values, made.arm, control, place)
-        if abs(skew) > LOPSIDED:
-            side = "low" if skew > 0 else "high"
-            found.append(
-                f"A few people decide the figures of {made.arms[place]} and {made.arms[control]}: the {side} end of "
-                f"the interval is less sure than it says (skewness {skew:.2f}; {LOPSIDED} is harmless). Wait for more "
-                "people in the smaller arm."
-            )
-    return found
+def _cautions(comparisons: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"A few people decide the figures of {own['arm']} and {own['control']}, and the interval is less sure than it "
+        f"says. Assigned anew by chance, the same people differ as much in {own['p_redrawn']:.1%} of the draws, and "
+        "the verdict asks for that as well. More people in the smaller arm will help."
+        for own in comparisons
+        if own["p_redrawn"] is not None
+    ]
 
 
 def _plain(value: np.float64) -> float | None:
