@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from recommender.agents.agent import Agent
 from recommender.agents.audience import Audience
@@ -28,23 +29,24 @@ from recommender.workspace import replace_folder, write_bytes_atomically
 
 __all__ = ["COLD", "AgentModel", "load_agent_model", "message_gains", "save_agent_model"]
 
-FACTS, MESSAGES, SENDING = "agent.json", "messages", "sending"
-FLOOR = 0.02  # of every action, within the agent's exploration: what is never tried can never be judged
+FACTS, MESSAGES, SENDING, TIMING = "agent.json", "messages", "sending", "timing"
+EVENLY = 0.5  # of the exploration goes to all options alike: what is hardly tried can hardly be judged
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class AgentModel:
-    """`messages` prefers actions by person where that is proven, otherwise `actions` prefers them for everybody;
-    `sending` tells who is moved by a message at all (None: not proven); `windows` when people respond. `version` is
-    that of the folder, "cold" without one; `facts` say what was found.
+    """`messages` prefers actions and `timing` windows by person where that is proven, otherwise `actions` and `windows`
+    prefer them for everybody; `sending` tells who is moved by a message at all (None: not proven). `version` is that
+    of the folder, "cold" without one; `facts` say what was found.
     """
 
     actions: Beliefs = field(default_factory=Beliefs)
     windows: Beliefs = field(default_factory=Beliefs)
     messages: PolicyFolder | None = None
     sending: PolicyFolder | None = None
+    timing: PolicyFolder | None = None
     version: str = "cold"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -57,14 +59,16 @@ class AgentModel:
         """What is thought of everybody, before guardrails and the budget of exploration."""
         features = features_of(audience)
         names = [action.name for action in agent.actions]
-        windows = self.windows.chances([window.name for window in agent.timing.windows])
+        windows = [window.name for window in agent.timing.windows]
         gains = np.zeros(len(audience))
         if self.sending is not None:
             contexts, _ = self.sending.encoder.transform(features)
             gains = message_gains(_uplift(self.sending), contexts)
-        wanted = self._known(features, names) if self.messages is not None else self._for_all(agent, names, len(gains))
-        floor = min(FLOOR, agent.exploration)
-        return Preferences(with_floor(wanted, floor), np.tile(windows, (len(audience), 1)), gains)
+        wanted = _known(self.messages, features, names) if self.messages else self._for_all(agent, names, len(gains))
+        hours = np.tile(self.windows.chances(windows), (len(gains), 1))
+        when = _known(self.timing, features, windows) if self.timing else hours
+        floor = EVENLY * agent.exploration
+        return Preferences(with_floor(wanted, floor), with_floor(when, floor), gains)
 
     def _for_all(self, agent: Agent, names: list[str], n: int) -> Floats:
         """The chance of each action to be the best one; before any outcome the usual one, or the first, leads."""
@@ -74,15 +78,15 @@ class AgentModel:
             chances = np.where(np.arange(len(names)) == first, 1.0 + 1e-9, 1.0) / len(names)
         return np.tile(chances, (n, 1))
 
-    def _known(self, features: Any, names: list[str]) -> Floats:
-        """The policy's probabilities by the agent's actions; one that it has not met gets the share of one of many."""
-        assert self.messages is not None
-        told, _ = self.messages.probabilities(features)
-        found = np.full((len(told), len(names)), 1.0 / len(names))
-        kept = [place for place, name in enumerate(names) if name in self.messages.actions]
-        columns = [self.messages.actions.index(names[place]) for place in kept]
-        found[:, kept] = told[:, columns] * (len(kept) / len(names))
-        return found
+
+def _known(policy: PolicyFolder, features: pa.Table, names: list[str]) -> Floats:
+    """A policy's probabilities by these names; one that it has not met gets the share of one of many."""
+    told, _ = policy.probabilities(features)
+    found = np.full((len(told), len(names)), 1.0 / len(names))
+    kept = [place for place, name in enumerate(names) if name in policy.actions]
+    columns = [policy.actions.index(names[place]) for place in kept]
+    found[:, kept] = told[:, columns] * (len(kept) / len(names))
+    return found
 
 
 COLD = AgentModel()
@@ -108,7 +112,7 @@ def save_agent_model(model: AgentModel, folder: Path) -> str:
     try:
         parts = {
             name: save_policy(part, aside / name)
-            for name, part in ((MESSAGES, model.messages), (SENDING, model.sending))
+            for name, part in ((MESSAGES, model.messages), (SENDING, model.sending), (TIMING, model.timing))
             if part is not None
         }
         content = {
@@ -149,6 +153,7 @@ def load_agent_model(folder: Path) -> AgentModel:
         Beliefs.from_json(content["windows"]),
         parts.get(MESSAGES),
         parts.get(SENDING),
+        parts.get(TIMING),
         version,
         content["facts"],
     )

@@ -18,7 +18,7 @@ from recommender.decision.logged.bandit_log import BanditLog
 from recommender.decision.logged.columns import ColumnChoice
 from recommender.events import DAY_MS
 
-__all__ = ["MESSAGE", "closed", "message_log", "rewards_of", "sending_log", "to_log"]
+__all__ = ["MESSAGE", "closed", "message_log", "rewards_of", "sending_log", "to_log", "window_log"]
 
 MESSAGE = "message"  # the action of saying anything at all
 MICROS = 1_000_000
@@ -56,12 +56,23 @@ def message_log(agent: Agent, records: pa.Table, rewards: Floats) -> BanditLog |
     """Which message earns most once one is sent: the agent's own people who were written to; the propensity is that of
     the action. None where fewer than two actions were sent.
     """
-    own = _rows(records, pc.and_(pc.equal(records["arm"], "agent"), pc.not_equal(records["action"], NOTHING)))
     names = tuple(action.name for action in agent.actions)
-    codes = _codes(records["action"].take(own), names)
-    own, codes = own[codes >= 0], codes[codes >= 0]  # actions that the file no longer has are history
-    chances = records["action_propensity"].to_numpy()[own]
-    return _log(records, own, names, codes, rewards[own], chances)
+    return _factor_log(records, rewards, names, "action", "action_propensity")
+
+
+def window_log(agent: Agent, records: pa.Table, rewards: Floats) -> BanditLog | None:
+    """Which window earns most, of the same people; the propensity is that of the window."""
+    names = tuple(window.name for window in agent.timing.windows)
+    return _factor_log(records, rewards, names, "send_window", "window_propensity")
+
+
+def _factor_log(
+    records: pa.Table, rewards: Floats, names: tuple[str, ...], column: str, propensity: str
+) -> BanditLog | None:
+    own = _rows(records, pc.and_(pc.equal(records["arm"], "agent"), pc.not_equal(records["action"], NOTHING)))
+    codes = _codes(records[column].take(own), names)
+    own, codes = own[codes >= 0], codes[codes >= 0]  # what the file no longer has is history
+    return _log(records, own, names, codes, rewards[own], records[propensity].to_numpy()[own])
 
 
 def sending_log(records: pa.Table, rewards: Floats) -> BanditLog | None:

@@ -101,7 +101,7 @@ def test_where_nothing_differs_one_message_is_for_all_and_nobody_is_left_alone()
 def test_thin_evidence_is_named_and_the_folder_of_a_cold_agent_is_none(tmp_path: Path) -> None:
     records, events, _ = run_days(Mailing(60), AGENT, [0])
     model = learn(AGENT, records, events, LATER_MS)
-    assert "of 500 that a proof needs" in model.facts["messages"]["sentence"]
+    assert "of 500 that a choice by person needs" in model.facts["messages"]["sentence"]
     assert load_agent_model(tmp_path / "nowhere") == COLD
 
 
