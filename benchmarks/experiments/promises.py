@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.experiments.simulated import Truth, accumulating, correlated, people_of, simulate
+from benchmarks.experiments.simulated import Truth, accumulating, correlated, people_of, shaped, simulate
 from recommender.experiments.effects import EffectConfig, compare, holm
 from recommender.experiments.moments import Moments, moments_by_group
 from recommender.experiments.sample_ratio import check_sample_ratio
@@ -67,6 +67,7 @@ def promises(experiments: int, seed: int) -> Iterator[Promise]:
         found = float((compare(made[:, 0], made[:, 1]).pvalue <= ALPHA).mean())
         yield Promise("false alarms, one look", case, experiments, found, ALPHA - chance, ALPHA + chance)
     yield _lopsided(max(experiments // 5, 1), seed + 20)
+    yield _lopsided_peeked(max(experiments // 5, 1), seed + 22)
     yield _several_arms(experiments, seed + 21, chance)
     for number, (case, truth) in enumerate(PEEKED.items()):
         yield _peeked(case, simulate(truth, experiments, seed + 30 + number), chance)
@@ -96,6 +97,30 @@ def _lopsided(experiments: int, seed: int) -> Promise:
     most = ALPHA + 0.007 * np.sqrt(10_000 / experiments)
     case = "spend, holdout of 1,000 with 10 buyers"
     return Promise("false alarms, few decide", case, experiments, judged / experiments, 0.0, most, note)
+
+
+def _lopsided_peeked(experiments: int, seed: int) -> Promise:
+    """The same, looked at 50 times: a look counts as an alarm when the interval and, if lopsided, redraws agree."""
+    truth, rng = Truth("spend", 10_000, (0.1, 0.9)), np.random.default_rng(seed)
+    each, plain, judged = truth.people // LOOKS, 0, 0
+    for _ in range(experiments):
+        values = people_of(truth, rng, truth.people)
+        arm = (rng.random(truth.people) >= truth.shares[0]).astype(np.int64)
+        cell = np.arange(truth.people) // each * 2 + arm
+        sums = shaped(moments_by_group(values, cell, LOOKS * 2), (LOOKS, 2)).running()
+        compared = compare(sums[:, 0], sums[:, 1])
+        (low, high), levels = compared.always_valid(), compared.always_valid_level()
+        looks = np.flatnonzero((low > 0) | (high < 0))
+        plain += len(looks) > 0
+        for come in (looks + 1) * each:
+            own, whose = values[:come], arm[:come]
+            if not is_lopsided(own, whose, 0, 1) or redrawn_pvalue(own, whose, 0, 1) <= levels[come // each - 1]:
+                judged += 1
+                break
+    note = f"always-valid interval alone: {plain / experiments:.1%}"
+    most = ALPHA + 0.007 * np.sqrt(10_000 / experiments)
+    case = "spend, holdout of 1,000 with 10 buyers"
+    return Promise("false alarms, few decide, 50 peeks", case, experiments, judged / experiments, 0.0, most, note)
 
 
 def _several_arms(experiments: int, seed: int, chance: float) -> Promise:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recommender.experiments.moments import Moments, moments_by_group
 
-__all__ = ["Truth", "accumulating", "correlated", "people_of", "simulate"]
+__all__ = ["Truth", "accumulating", "correlated", "people_of", "shaped", "simulate"]
 
 Floats = npt.NDArray[np.float64]
 ROWS = 2_000_000  # at once
@@ -55,7 +55,7 @@ def accumulating(experiments: int, people: int, days: int, seed: int) -> Moments
         arm = (rng.random((count, people)) < 0.5).astype(np.int64)
         cell = (np.arange(count)[:, None, None] * days + np.arange(days)) * 2 + arm[:, :, None]
         columns = np.stack([totals.ravel(), np.ones(totals.size), np.zeros(totals.size)], axis=1)
-        parts.append(_shaped(moments_by_group(columns, cell.ravel(), count * days * 2), (count, days, 2)))
+        parts.append(shaped(moments_by_group(columns, cell.ravel(), count * days * 2), (count, days, 2)))
     return _joined(parts)
 
 
@@ -70,7 +70,7 @@ def correlated(experiments: int, people: int, correlation: float, covariate: boo
         outcome = correlation * before + np.sqrt(1.0 - correlation**2) * own
         columns = np.stack([outcome, np.ones_like(outcome), before * covariate], axis=1)
         cell = np.repeat(np.arange(count), people) * 2 + rng.integers(0, 2, count * people)
-        parts.append(_shaped(moments_by_group(columns, cell, count * 2), (count, 2)))
+        parts.append(shaped(moments_by_group(columns, cell, count * 2), (count, 2)))
     return _joined(parts)
 
 
@@ -103,10 +103,11 @@ def _part(truth: Truth, count: int, rng: np.random.Generator) -> Moments:
     columns[:, 0] += truth.effect * (arm > 0)
     look = np.tile(np.arange(truth.people) * looks // truth.people, count)
     cell = (np.repeat(np.arange(count), truth.people) * looks + look) * arms + arm
-    return _shaped(moments_by_group(columns, cell, count * looks * arms), (count, looks, arms)).running(axis=1)
+    return shaped(moments_by_group(columns, cell, count * looks * arms), (count, looks, arms)).running(axis=1)
 
 
-def _shaped(sums: Moments, shape: tuple[int, ...]) -> Moments:
+def shaped(sums: Moments, shape: tuple[int, ...]) -> Moments:
+    """The same groups, laid out by leading axes of this shape."""
     return Moments(
         sums.count.reshape(shape), sums.first.reshape(*shape, 3), sums.second.reshape(*shape, 3, 3), sums.origin
     )

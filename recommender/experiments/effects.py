@@ -80,6 +80,11 @@ class Comparison:
         half = always_valid_multiplier(self.people, config.alpha / looks_at, config.planned_people) * self.error
         return self.difference - half, self.difference + half
 
+    def always_valid_level(self, config: EffectConfig = EffectConfig(), looks_at: int = 1) -> Floats:
+        """The level at which one look would have to be judged to agree with the interval that holds at every look."""
+        multiplier = always_valid_multiplier(self.people, config.alpha / looks_at, config.planned_people)
+        return np.asarray(np.broadcast_to(2.0 * stats.norm.sf(multiplier), self.difference.shape))
+
 
 def compare(control: Moments, treated: Moments) -> Comparison:
     """Compare arms whose moments broadcast against each other. A covariate that varies is used (CUPED): its slope is

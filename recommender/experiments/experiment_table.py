@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recommender.errors import InputError
 from recommender.experiments.moments import Moments, moments_by_group
@@ -69,8 +68,8 @@ def read_experiment(table: pa.Table, columns: ExperimentColumns) -> ExperimentTa
         )
     arms, arm_of_row = _labels(table[columns.arm], columns.arm)
     person, people = _people(table, columns.user)
-    first = np.full(people, len(table), np.int64)
-    np.minimum.at(first, person, np.arange(len(table)))
+    first = np.empty(people, np.int64)
+    first[person[::-1]] = np.arange(len(table))[::-1]
     arm = arm_of_row[first]
     if (arm[person] != arm_of_row).any():
         several = len(np.unique(person[arm[person] != arm_of_row]))
@@ -97,29 +96,39 @@ def read_experiment(table: pa.Table, columns: ExperimentColumns) -> ExperimentTa
 def _people(table: pa.Table, user: str) -> tuple[Codes, int]:
     if user not in table.column_names:
         return np.arange(len(table)), len(table)
-    users, codes = _labels(table[user], user)
+    codes, users = _encoded(table[user], user)
     return codes, len(users)
 
 
 def _labels(column: pa.ChunkedArray, name: str) -> tuple[tuple[str, ...], Codes]:
     """Sorted labels as text, and int64 (n) into them."""
-    if column.null_count:
-        raise InputError(f"{column.null_count:,} rows without {name}.", "a value in each row.", "Fill or drop them.")
-    texts = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-    found = np.array(texts.dictionary.to_pylist(), dtype=object)
+    codes, labels = _encoded(column.cast(pa.string()), name)
+    found = np.array(labels.to_pylist(), dtype=object)
     order = np.argsort(found, kind="stable")
     place = np.empty(len(found), np.int64)
     place[order] = np.arange(len(found))
-    return tuple(found[order]), place[texts.indices.to_numpy(zero_copy_only=False)]
+    return tuple(found[order]), place[codes]
+
+
+def _encoded(column: pa.ChunkedArray, name: str) -> tuple[Codes, pa.Array]:
+    """int64 (n) into the distinct values, in the order in which they come."""
+    if column.null_count:
+        raise InputError(f"{column.null_count:,} rows without {name}.", "a value in each row.", "Fill or drop them.")
+    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    encoded = pa.concat_arrays(plain.chunks).dictionary_encode()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+
+
+def _floats(column: pa.ChunkedArray, name: str) -> Floats:
+    """float64 (n); not a number where there is none."""
+    try:
+        return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+        raise InputError(f"{name} of type {column.type}.", "numbers.", "Name a column of numbers.") from problem
 
 
 def _numbers(column: pa.ChunkedArray, name: str) -> Floats:
-    try:
-        values = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
-        raise InputError(f"{name} of type {column.type}.", "numbers.", "Name a column of numbers.") from problem
+    values = _floats(column, name)
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise InputError(
@@ -134,9 +143,8 @@ def _covariate(table: pa.Table, name: str | None, first: Codes, person: Codes) -
     """float64 (rows): the person's value of before, the same in each of their rows."""
     if name is None:
         return np.zeros(len(table))
-    column = table[name]
-    known = pc.is_valid(column).to_numpy() & pc.is_finite(column.cast(pa.float64()).fill_null(float("nan"))).to_numpy()
-    values = np.asarray(column.cast(pa.float64()).fill_null(0.0).to_numpy(), np.float64)
+    values = _floats(table[name], name)
+    known = np.isfinite(values)
     values = np.where(known, values, values[first][known[first]].mean() if known[first].any() else 0.0)
     if (values[first][person] != values).any():
         raise InputError(
@@ -149,7 +157,7 @@ def _covariate(table: pa.Table, name: str | None, first: Codes, person: Codes) -
 
 def _segment(column: pa.ChunkedArray, name: str) -> tuple[tuple[str, ...], Codes]:
     if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and len(column.unique()) > LEVELS):
-        values = np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), np.float64)
+        values = _floats(column, name)
         known = values[np.isfinite(values)]
         edges: Floats = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
         codes = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="left"))
@@ -177,7 +185,7 @@ def _with_days(
     """Each person enters with their first row, and each row replaces what the person had before it."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.date32(), safe=False)
-    if pa.types.is_integer(column.type):
+    if pa.types.is_integer(column.type) and not column.null_count:
         found, day = np.unique(column.to_numpy(), return_inverse=True)
         days = tuple(str(value) for value in found)
     else:

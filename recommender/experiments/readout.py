@@ -123,13 +123,14 @@ def _comparisons(
     figures["always_low"], figures["always_high"] = compared.always_valid(config.effects, len(treated))
     figures["lift"], figures["lift_low"], figures["lift_high"] = compared.lift(levels)
     kept = ("always_low", "always_high") if config.peeking else ("low", "high")
+    asked = compared.always_valid_level(config.effects, len(treated)) if config.peeking else levels
     found = []
     for at, place in enumerate(treated):
         own: dict[str, Any] = {name: _plain(values[at]) for name, values in figures.items()}
         low, high = (own[name] for name in kept)
         lopsided = is_lopsided(made.values, made.arm, control, place)
         own["p_redrawn"] = redrawn_pvalue(made.values, made.arm, control, place) if lopsided else None
-        chance = lopsided and own["p_redrawn"] > levels[at]
+        chance = lopsided and own["p_redrawn"] > asked[at]
         own["proven"] = "no" if chance else "better" if (low or 0) > 0 else "worse" if (high or 0) < 0 else "no"
         found.append({"arm": made.arms[place], "control": made.arms[control], **own})
     return found

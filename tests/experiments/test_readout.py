@@ -103,6 +103,27 @@ def test_several_arms_are_judged_together_and_the_control_is_chosen() -> None:
     assert read_out(table, ExperimentColumns(), None, ReadoutConfig("c"))["control"] == "c"
 
 
+def test_where_few_people_decide_chance_is_asked_as_well() -> None:
+    rng, doubted = np.random.default_rng(8), 0
+    for _ in range(40):
+        arm = np.where(rng.random(4_000) < 0.1, "holdout", "agent")
+        spend = (rng.random(4_000) < 0.02) * rng.lognormal(4.0, 1.0, 4_000)
+        report = read_out(pa.table({"arm": arm, "outcome": spend}), ExperimentColumns())
+        (found,) = report["comparisons"]
+        assert report["cautions"], "some eight of 400 people held out bought anything"
+        doubted += found["p"] <= 0.05 < found["p_redrawn"]
+        assert (report["verdict"] == "not_enough_evidence") == (found["p"] > 0.05 or found["p_redrawn"] > 0.05)
+    assert doubted, "Welch's interval alone is wrong in every eighth such experiment"
+
+
+def test_whoever_peeks_is_judged_by_the_interval_of_every_look() -> None:
+    table = shop(effect=0.03 * 2)
+    one, every = (read_out(table, COLUMNS, SHARES, ReadoutConfig(peeking=peeking)) for peeking in (False, True))
+    assert one["comparisons"][0]["always_low"] == every["comparisons"][0]["always_low"]
+    assert (every["verdict"] == "better") == (every["comparisons"][0]["always_low"] > 0)
+    assert "however often one looks" in every["sentence"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
