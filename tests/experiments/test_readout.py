@@ -146,6 +146,21 @@ def test_the_page_is_one_file_without_addresses() -> None:
     assert "proven better" in page
 
 
+def test_pages_of_broken_and_of_many_armed_experiments_say_what_they_are() -> None:
+    people = {
+        "arm": np.repeat(["a<b", "b", "c"], [900, 800, 100]),
+        "outcome": np.random.default_rng(2).normal(size=1_800),
+    }
+    broken = experiment_page(read_out(pa.table(people), ExperimentColumns(), {"a<b": 0.5, "b": 0.4, "c": 0.1}))
+    assert "not read" in broken
+    assert "<svg" not in broken
+    people["day"] = np.arange(1_800) % 40
+    many = experiment_page(read_out(pa.table(people), ExperimentColumns(day="day")))
+    assert many.count("<svg") == 3, "one look, every look, days"
+    assert "a&lt;b" in many
+    assert "a<b" not in many
+
+
 def test_the_command_assigns_reads_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users, arms, table, page = (tmp_path / name for name in ("u.parquet", "a.parquet", "t.parquet", "page.html"))
     ids = [f"u{number}" for number in range(5_000)]
