@@ -1,4 +1,4 @@
-"""python -m benchmarks.agents [--seeds N] [--people N] [--out FILE.json]: agents at work on simulated campaigns.
+"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--out FILE.json]: agents at work on simulated campaigns.
 
 Every seed is another crowd, met sixteen times, three days apart. The agent decides and learns by the code that runs in
 operation; beside it, on the same people with the same luck: messages and hours at random, the best single message and
@@ -36,7 +36,7 @@ from recommender.experiments.assignment import assign
 from recommender.simulation.campaigns import MESSAGES, WINDOWS, Campaign
 
 START_MS = 1_780_272_000_000  # Monday 2026-06-01, 00:00 UTC
-ROUNDS, APART_DAYS, LEARN_AFTER = 16, 3, (1, 2, 4, 6, 9, 12)
+ROUNDS, APART_DAYS, LEARN_AFTER = 16, 3, (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
 EXPLORATIONS = ("squarecb", "epsilon", "softmax")
 AGENT = Agent(
     "campaign",
@@ -48,7 +48,7 @@ AGENT = Agent(
     exploration=0.3,
     policy="lints",
 )
-SUPPRESSING = replace(AGENT, frequency=Frequency((), suppressed_share=0.3))
+SUPPRESSING = replace(AGENT, frequency=Frequency((), suppressed_share=0.25))
 RANDOM = replace(AGENT, policy="uniform", exploration=1.0)
 
 Floats = npt.NDArray[np.float64]
@@ -69,12 +69,13 @@ class Earned:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--people", type=int, default=2000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     found: list[dict[str, Earned]] = []
     for seed in range(options.seeds):
-        found.append(one_seed(Campaign(options.people, seed)))
+        found.append(one_seed(Campaign(options.people, options.first + seed)))
         Console(stderr=True).print(f"seed {seed + 1} of {options.seeds}")
     report = {"people": options.people, "seeds": options.seeds, **compare(found)}
     show(report)
@@ -170,7 +171,7 @@ class Tally:
 
 
 def compare(found: list[dict[str, Earned]]) -> dict[str, object]:
-    """Sums by way, differences of the agent to each with 95 % intervals over seeds (t is near 2), suppression."""
+    """Sums by way, differences of the agent to each with 95 % intervals over seeds, suppression."""
     sums = {name: np.array([float(one[name].value.sum()) for one in found]) for name in found[0]}
     best_vowpal = max((name for name in sums if name.startswith("vw")), key=lambda name: float(sums[name].mean()))
     gains = {name: _relative(sums["agent"], sums[name]) for name in ("random", "best single", best_vowpal)}
@@ -191,7 +192,7 @@ def compare(found: list[dict[str, Earned]]) -> dict[str, object]:
 
 
 def _relative(one: Floats, other: Floats) -> dict[str, float]:
-    """Mean relative difference and its interval; seeds are pairs."""
+    """Mean relative difference and its 95 % interval by Student's t; seeds are pairs."""
     ratio = one / other - 1.0
     error = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
     return {
