@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def pvalue(self) -> Floats:
-        """Two-sided, of one look; 1 where nothing varies and nothing differs."""
+        """Two-sided, of one look; 1 where nothing varies."""
         with np.errstate(invalid="ignore", divide="ignore"):
             found = 2.0 * stats.t.sf(np.abs(self.difference / self.error), self.freedom)
         return np.asarray(np.where(np.isnan(found), 1.0, found))
@@ -97,6 +97,7 @@ def compare(control: Moments, treated: Moments) -> Comparison:
     with np.errstate(invalid="ignore", divide="ignore"):
         saved = np.where(plain > 0, 1.0 - (error / plain) ** 2, 0.0)
         relative = _welch(mine[1] / mine[0] ** 2, control.count, theirs[1] / theirs[0] ** 2, treated.count)
+    error = np.where(error > 0, error, np.nan)  # where nothing has varied yet, nothing is known
     return Comparison(mine[0], theirs[0], theirs[0] - mine[0], error, freedom, saved, both.count, *relative)
 
 

@@ -60,7 +60,7 @@ def _effects(report: Mapping[str, Any]) -> str:
             f"{own['p']:.2g}",
             f"{own['p_holm']:.2g}",
             f"{own['variance_saved']:.0%}",
-            f"{own['detectable']:.3g}",
+            _figure(own["detectable"]),
         ]
         for own in report["comparisons"]
     ]
@@ -176,4 +176,4 @@ def _span(value: float | None, low: float | None, high: float | None, form: str)
 
 
 def _figure(value: float | None) -> str:
-    return "too few" if value is None else f"{value:.3g}"
+    return "unknown" if value is None else f"{value:.3g}"

@@ -99,6 +99,7 @@ def test_arms_in_which_nothing_happened_differ_by_nothing() -> None:
     sums = moments_by_group(np.tile([0.0, 1.0, 0.0], (20, 1)), np.arange(20) % 2, 2)
     found = compare(sums[0], sums[1])
     assert float(found.pvalue) == 1.0
+    assert np.isnan(found.interval()).all()
     assert np.isnan(found.lift()[0])
 
 

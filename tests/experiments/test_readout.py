@@ -161,6 +161,13 @@ def test_pages_of_broken_and_of_many_armed_experiments_say_what_they_are() -> No
     assert "a<b" not in many
 
 
+def test_where_nothing_has_happened_yet_nothing_is_known() -> None:
+    report = read_out(pa.table({"arm": np.repeat(["a", "b"], 50), "outcome": np.zeros(100)}), ExperimentColumns())
+    assert report["verdict"] == "not_enough_evidence"
+    assert report["comparisons"][0]["low"] is None
+    assert "unknown" in experiment_page(report)
+
+
 def test_the_command_assigns_reads_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users, arms, table, page = (tmp_path / name for name in ("u.parquet", "a.parquet", "t.parquet", "page.html"))
     ids = [f"u{number}" for number in range(5_000)]
