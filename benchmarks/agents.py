@@ -1,4 +1,4 @@
-"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--out FILE.json]: agents at work on simulated campaigns.
+"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--out FILE]: agents at work on simulated campaigns.
 
 Every seed is another crowd, met sixteen times, three days apart. The agent decides and learns by the code that runs in
 operation; beside it, on the same people with the same luck: messages and hours at random, the best single message and

@@ -67,7 +67,7 @@ def test_holdout_and_agent_are_one_experiment_whose_propensities_add_up() -> Non
 @pytest.mark.slow
 def test_strong_differences_are_learnt_and_earn_more_than_one_message_for_all(tmp_path: Path) -> None:
     mailing = Mailing(4000)
-    agent = replace(AGENT, exploration=1.0)
+    agent = replace(AGENT, exploration=1.0, policy="lints")
     records, events, audience = run_days(mailing, agent, DAYS)
     model = learn(agent, records, events, LATER_MS)
     assert model.messages is not None, model.facts
@@ -112,3 +112,21 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"decisions": 60', b'"decisions": 61'))
     with pytest.raises(IntegrityError, match=r"other bytes than were written in agent\.json"):
         load_agent_model(tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_who_gains_nothing_is_left_alone_once_that_is_proven() -> None:
+    """Vouchers for all: the thrifty gain 0.2 to 0.4, the others nothing; a third of the people may be left alone."""
+    mailing = Mailing(4000)
+    agent = replace(AGENT, actions=AGENT.actions[1:], frequency=Frequency((), suppressed_share=0.3), policy="lints")
+    records, events, audience = run_days(mailing, agent, DAYS)
+    model = learn(agent, records, events, LATER_MS)
+    assert model.sending is not None, model.facts
+    told = decide_for(agent, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), Run(LATER_MS, "v2"), model)
+    thrifty = np.asarray(audience.table["is_thrifty"].to_numpy())
+    alone = np.asarray(pc.equal(told["reason"], "suppressed").to_numpy())
+    own = int(np.asarray(pc.equal(told["arm"], "agent").to_numpy()).sum())
+    # 30 % of the agent's people less the two in five that exploration still writes to.
+    assert abs(alone.sum() / own - 0.3 * 0.6) < 4 * np.sqrt(0.18 * 0.82 / own)
+    assert not (alone & thrifty).any()
+    assert set(told["send_share"].to_numpy()[alone].tolist()) == {0.4}
