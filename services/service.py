@@ -7,6 +7,7 @@ name raw paths, which hold ids and can be made up without end.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import bentoml
@@ -22,6 +23,11 @@ from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
 __all__ = ["Nextbest"]
+
+# How long a thread computes before one that waits has its turn. A decision computes for milliseconds, and with Python's
+# 5 ms the journal's thread stood in line that long after each of its statements: two workers gave 324 answers a second
+# to 16 callers, with this 406 to 426.
+SWITCH_SECONDS = 0.0002
 
 
 class _Opened:
@@ -54,6 +60,7 @@ class Nextbest:
     """Instantiated once in every worker."""
 
     def __init__(self) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         log_as_json()
         end_with_parent(int(os.environ[SUPERVISOR_VARIABLE]))
         _Opened.door = self._door = Door(Workspace.from_environment())
