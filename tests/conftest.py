@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 from recommender.workspace import Workspace
 
@@ -67,6 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(group(item), len(order)))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
+        if hasattr(item.config, "workerinput"):
+            # pytest-xdist 3.8 tells groups by writing `_nodeid`, which pytest 9.2 does not read any more: without this
+            # line both workers made every costly fixture, the ring's for 170 s.
+            item._id = coerce_node_id(f"{item.nodeid}@{group(item)}")
 
 
 @pytest.fixture(scope="session")
