@@ -27,7 +27,7 @@ test: setup
 test-unit: setup
 	$(BIN)/python -m pytest -m "not slow"
 
-# Everything that can break, broken at the sizes that the README states. NEXTBEST_FAULTS=short (make test) takes small ones.
+# Everything that can break, broken at its whole size (docs/when-things-fail.md). NEXTBEST_FAULTS=short (make test) takes small ones.
 test-faults: setup
 	NEXTBEST_FAULTS=whole $(BIN)/python -m pytest tests/faults -m faults -n 0 -s
 
@@ -52,7 +52,7 @@ $(BENCH_STAMP): $(STAMP) requirements/bench.lock.txt
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks
 
-# Ratios to yardsticks of the same run (about eight minutes, the first time two more); on an idle machine.
+# Ratios to yardsticks of the same run (about four minutes, the first time two more); on an idle machine.
 bench-serving: setup
 	$(BIN)/python -m benchmarks.serving
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 
 from recommender.agents.agent import Action, Agent, Frequency, Goal, Shares, Timing, Window
 from recommender.agents.agent_model import COLD
@@ -195,11 +196,8 @@ def _relative(one: Floats, other: Floats) -> dict[str, float]:
     """Mean relative difference and its 95 % interval by Student's t; seeds are pairs."""
     ratio = one / other - 1.0
     error = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
-    return {
-        "mean": float(ratio.mean()),
-        "low": float(ratio.mean() - 2.1 * error),
-        "high": float(ratio.mean() + 2.1 * error),
-    }
+    half = float(stats.t.ppf(0.975, max(len(ratio) - 1, 1))) * error
+    return {"mean": float(ratio.mean()), "low": float(ratio.mean()) - half, "high": float(ratio.mean()) + half}
 
 
 def _explored(records: pa.Table, sent: npt.NDArray[np.bool_]) -> float:

@@ -106,7 +106,6 @@ class _Header:
     occurred_ms: int
     recorded_ms: int
     context: Mapping[str, Any]
-
     channel: str | None
 
     @classmethod

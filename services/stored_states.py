@@ -22,7 +22,7 @@ _LOG = logging.getLogger("nextbest.stored_states")
 class StoredStatesConfig:
     """How patient a worker is with the online store.
 
-    `read_seconds`: the deadline of a read (0.2 ms of work in a file, 0.5 in a Redis; a frozen Redis hung one for
+    `read_seconds`: the deadline of a read (0.1 ms of work in a file, 0.2 in a Redis; a frozen Redis hung one for
     30 s). `breaker`: when it is left alone, and for how long.
     """
 

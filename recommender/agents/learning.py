@@ -29,8 +29,8 @@ LEAST_ROWS = 500  # decisions, before anything personal is asked: five folds of 
 FOLDS, JUDGED = 5, 3
 LITTLE = 0.25  # of what the others gain: people who gain half as much are worth their message
 RAREST = 0.05  # what an agent itself makes rare would judge it by a few heavy rows: one in 20 is the heaviest
+ERRORS = 0.5  # standard errors above 0 for a choice by person: seven in ten
 SURE = 1.645  # the same for leaving people alone: 19 in 20, one-sided
-ERRORS = 0.5  # standard errors above 0: seven in ten
 KINDS = {"vw": "vowpal"}  # by the agent's word; the others are called alike
 PLAIN = ("uniform", "fixed")  # ask nothing of the person
 
