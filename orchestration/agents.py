@@ -21,7 +21,7 @@ from orchestration.nearest_ids import nearest_ids
 from orchestration.settings import ARCHIVE_AGE_DAYS
 from orchestration.tables import read_as_of_ms, read_mart
 from recommender.agents.agent import NOTHING, Agent
-from recommender.agents.agent_file import parse_agent, read_agents
+from recommender.agents.agent_file import read_agent_files
 from recommender.agents.agent_model import load_agent_model, save_agent_model
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.learning import learn
@@ -49,17 +49,14 @@ class AgentAtWork:
 
 def open_agent(workspace: Workspace, name: str) -> AgentAtWork:
     """By name, from the operator's files; InputError for one that is not there."""
-    known = read_agents(workspace.agents)
-    if name not in known:
-        near = nearest_ids([name], pa.array(list(known), pa.string())).get(name)
-        names = ", ".join(known) or "none so far"
-        remedy = f"Did you mean {near}?" if near else f"Write {workspace.agents}/{name}.yml."
-        raise InputError(f"no agent {name}.", f"one of the agents in {workspace.agents}: {names}.", remedy)
-    for path in sorted(workspace.agents.glob("*.yml")):
-        raw = path.read_bytes()
-        if (agent := parse_agent(raw, path.name)).name == name:
-            return AgentAtWork(agent, agent_version(raw))
-    raise InputError(f"no agent {name} any more.", "a file that stays while it is read.", "Try again.")
+    known = read_agent_files(workspace.agents)
+    if name in known:
+        agent, raw = known[name]
+        return AgentAtWork(agent, agent_version(raw))
+    near = nearest_ids([name], pa.array(list(known), pa.string())).get(name)
+    names = ", ".join(known) or "none so far"
+    remedy = f"Did you mean {near}?" if near else f"Write {workspace.agents}/{name}.yml."
+    raise InputError(f"no agent {name}.", f"one of the agents in {workspace.agents}: {names}.", remedy)
 
 
 def moment_of(workspace: Workspace, told: str) -> int:

@@ -27,7 +27,7 @@ from recommender.conditions import AllOf, parse_condition
 from recommender.errors import ConfigurationError, InputError, RequestError
 from recommender.yaml_document import Document, Section
 
-__all__ = ["POLICIES", "parse_agent", "read_agent", "read_agents"]
+__all__ = ["POLICIES", "parse_agent", "read_agent", "read_agent_files", "read_agents"]
 
 POLICIES = ("uniform", "fixed", "epsilon_greedy", "softmax", "lints", "thompson", "vw")
 MAX_ACTIONS = 100
@@ -42,19 +42,29 @@ _TOP = (
 
 def read_agents(folder: Path) -> dict[str, Agent]:
     """Every `*.yml` of a folder by the agent's name; none where there is no folder. Raises ConfigurationError."""
-    found: dict[str, Agent] = {}
+    return {name: agent for name, (agent, _) in read_agent_files(folder).items()}
+
+
+def read_agent_files(folder: Path) -> dict[str, tuple[Agent, bytes]]:
+    """The same, each with the bytes that it was read from. Raises ConfigurationError."""
+    found: dict[str, tuple[Agent, bytes]] = {}
     for path in sorted(folder.glob("*.yml")):
-        agent = read_agent(path)
+        raw = _bytes_of(path)
+        agent = parse_agent(raw, path.name)
         if agent.name in found:
             raise ConfigurationError(f"{path.name}: a second agent {agent.name}.", "one of each name.", "Rename one.")
-        found[agent.name] = agent
+        found[agent.name] = agent, raw
     return found
 
 
 def read_agent(path: Path) -> Agent:
     """Read one file; raises ConfigurationError."""
+    return parse_agent(_bytes_of(path), path.name)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        return parse_agent(path.read_bytes(), path.name)
+        return path.read_bytes()
     except OSError as problem:
         told = f"{path}: {problem.strerror or problem}."
         raise ConfigurationError(told, "a file that can be read.", "Correct its path or permissions.") from None

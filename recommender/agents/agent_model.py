@@ -20,6 +20,7 @@ from recommender.agents.audience import Audience
 from recommender.agents.beliefs import Beliefs
 from recommender.agents.choosing import Preferences
 from recommender.agents.context import features_of
+from recommender.agents.suppression import Suppression
 from recommender.decision.policies.folder import PolicyFolder, load_policy, save_policy
 from recommender.decision.policies.personal import Personal
 from recommender.decision.policies.protocol import with_floor
@@ -38,8 +39,8 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class AgentModel:
     """`messages` prefers actions and `timing` windows by person where that is proven, otherwise `actions` and `windows`
-    prefer them for everybody; `sending` tells who is moved by a message at all (None: not proven). `version` is that
-    of the folder, "cold" without one; `facts` say what was found.
+    prefer them for everybody; `sending` tells who is moved by a message at all (None: not proven), `suppression` who of
+    them is left alone. `version` is that of the folder, "cold" without one; `facts` say what was found.
     """
 
     actions: Beliefs = field(default_factory=Beliefs)
@@ -47,6 +48,7 @@ class AgentModel:
     messages: PolicyFolder | None = None
     sending: PolicyFolder | None = None
     timing: PolicyFolder | None = None
+    suppression: Suppression | None = None
     version: str = "cold"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,7 +58,7 @@ class AgentModel:
         return self.messages.policy.kind if self.messages else "best" if self.actions.names else "prior"
 
     def preferences(self, agent: Agent, audience: Audience) -> Preferences:
-        """What is thought of everybody, before guardrails and the budget of exploration."""
+        """What is thought of everybody, before guardrails and the budget of exploration; each row by itself."""
         features = features_of(audience)
         names = [action.name for action in agent.actions]
         windows = [window.name for window in agent.timing.windows]
@@ -68,7 +70,10 @@ class AgentModel:
         hours = np.tile(self.windows.chances(windows), (len(gains), 1))
         when = _known(self.timing, features, windows) if self.timing else hours
         floor = EVENLY * agent.exploration
-        return Preferences(with_floor(wanted, floor), with_floor(when, floor), gains)
+        send = np.ones(len(gains))
+        if self.suppression is not None and agent.frequency.suppressed_share:
+            send = self.suppression.send_shares(gains, agent.exploration)
+        return Preferences(with_floor(wanted, floor), with_floor(when, floor), send, gains)
 
     def _for_all(self, agent: Agent, names: list[str], n: int) -> Floats:
         """The chance of each action to be the best one; before any outcome the usual one, or the first, leads."""
@@ -119,6 +124,7 @@ def save_agent_model(model: AgentModel, folder: Path) -> str:
             "actions": model.actions.as_json(),
             "windows": model.windows.as_json(),
             "parts": parts,
+            "suppression": model.suppression.as_json() if model.suppression else None,
             "facts": dict(model.facts),
         }
         version = _version(content)
@@ -154,6 +160,7 @@ def load_agent_model(folder: Path) -> AgentModel:
         parts.get(MESSAGES),
         parts.get(SENDING),
         parts.get(TIMING),
+        Suppression.from_json(bound) if (bound := content["suppression"]) else None,
         version,
         content["facts"],
     )

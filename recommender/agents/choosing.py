@@ -29,11 +29,14 @@ HOLDOUT, BASELINE, AGENT = range(3)  # the order of Shares.named
 @dataclass(frozen=True)
 class Preferences:
     """What a policy thinks: `actions` float64 (n, actions) and `windows` float64 (n, windows) are its probabilities
-    before any guardrail; `gains` float64 (n) how much better its best action does than saying nothing.
+    before any guardrail; `send` float64 (n) that of being written to at all; `gains` float64 (n) how much more a
+    message is said to earn than none. Each row is told from its own person alone, so a person met alone is decided on
+    as among a million.
     """
 
     actions: Floats
     windows: Floats
+    send: Floats
     gains: Floats
 
 
@@ -56,8 +59,9 @@ class Draws:
 class Choices:
     """One row a person. `action` and `window` int64, −1 for nothing; `send_ms` int64, NEVER for nothing.
 
-    `send`, `action_p` and `window_p` float64: the probability of what was drawn for each factor, 1 where nothing was
-    left to draw. `offered` float64 (n, actions): the action factor's probabilities. `reason`: why nothing is sent.
+    `send_p`, `action_p` and `window_p` float64: the probability of what was drawn for each factor, 1 where nothing was
+    left to draw. `send_share` float64: each one's probability of being written to had they been in the agent's arm, NaN
+    without a choice. `offered` float64 (n, actions): the action factor's probabilities. `reason`: why nothing is sent.
     """
 
     action: Ints
@@ -66,6 +70,7 @@ class Choices:
     send_p: Floats
     action_p: Floats
     window_p: Floats
+    send_share: Floats
     offered: Floats
     reason: list[str]
 
@@ -94,9 +99,10 @@ def choose(
     sendable = verdict.allowed.any(axis=2) & (arms != HOLDOUT)[:, None]
     sendable &= _own_actions(agent, arms)
     reason[(arms == BASELINE) & (reason == "") & ~sendable.any(axis=1)] = "baseline action not allowed"
-    sendable &= np.array([remaining.get(action.name, 1) > 0 for action in agent.actions])[None, :]
-    send_share = _send_shares(agent, preferences.gains, sendable.any(axis=1), arms, draws.turn)
-    is_sent = draws.send < send_share
+    in_stock = np.array([remaining.get(action.name, 1) > 0 for action in agent.actions])
+    sendable &= in_stock[None, :]
+    own_share = np.where(arms == AGENT, preferences.send, 1.0)  # the usual action goes to everybody of its arm
+    is_sent = draws.send < own_share
     offered, action = _draw_actions(agent, preferences, sendable, arms, is_sent, draws, dict(remaining))
     rows = np.flatnonzero(action >= 0)
     window, window_p = np.full(len(arms), -1), np.ones(len(arms))
@@ -104,30 +110,21 @@ def choose(
     action_p = np.ones(len(arms))
     action_p[rows] = offered[rows, action[rows]]
     had_any = offered.any(axis=1)
-    send_p = np.where(is_sent, send_share, 1.0 - send_share)
+    send_p = np.where(is_sent, own_share, 1.0 - own_share)
+    has_choice = np.where(arms == AGENT, had_any, (verdict.allowed.any(axis=2) & in_stock).any(axis=1))
+    send_share = np.where(has_choice, preferences.send, np.nan)
     reason[had_any & ~is_sent] = "suppressed"
     reason[(reason == "") & ~had_any] = "inventory"
     send_ms = np.full(len(arms), NEVER)
     send_ms[rows] = moments[rows, window[rows]]
-    return Choices(action, window, send_ms, np.where(had_any, send_p, 1.0), action_p, window_p, offered, list(reason))
+    send_p = np.where(had_any, send_p, 1.0)
+    return Choices(action, window, send_ms, send_p, action_p, window_p, send_share, offered, list(reason))
 
 
 def _own_actions(agent: Agent, arms: Ints) -> Mask:
     """bool (n, actions): the baseline arm has one action, the agent all."""
     usual = np.array([action.name == agent.shares.baseline_action for action in agent.actions])
     return np.where((arms == BASELINE)[:, None], usual[None, :], True)
-
-
-def _send_shares(agent: Agent, gains: Floats, sendable: Mask, arms: Ints, turn: Floats) -> Floats:
-    """Probability of being written to: 1, but for the least moved of the agent's people a rest that keeps learning."""
-    shares = np.ones(len(gains))
-    people = np.flatnonzero(sendable & (arms == AGENT))
-    least = int(agent.frequency.suppressed_share * len(people))
-    # Where everybody gains alike nothing is known of who is moved least.
-    if least and np.ptp(gains[people]) > 0:
-        order = np.lexsort((turn[people], gains[people]))
-        shares[people[order[:least]]] = agent.exploration
-    return shares
 
 
 def _draw_actions(
@@ -199,15 +196,15 @@ def _budget(agent: Agent, options: int) -> float:
 
 
 def _within(shares: Floats, budget: float) -> Floats:
-    """The same shares drawn towards each row's best so far that on average at most `budget` is given to others."""
-    if not shares.size:
-        return shares
+    """The same shares, each row drawn towards its best so far that at most `budget` is given to others.
+
+    Row by row and not on average: a mean would make one person's probabilities those of whoever else is there.
+    """
     plan = np.zeros_like(shares)
     plan[np.arange(len(shares)), shares.argmax(axis=1)] = shares.any(axis=1)
-    others = float((plan - shares).clip(0).sum(axis=1).mean())
-    if others <= budget:
-        return shares
-    return np.asarray(plan + (shares - plan) * (budget / others))
+    others = (plan - shares).clip(0).sum(axis=1, keepdims=True)
+    kept = np.divide(budget, others, out=np.ones_like(others), where=others > budget)
+    return np.asarray(np.where(others > budget, plan + (shares - plan) * kept, shares))
 
 
 def _drawn(shares: Floats, draw: Floats) -> Ints:

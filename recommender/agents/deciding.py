@@ -53,7 +53,8 @@ def decide_for(
     """A row in AGENT_DECISION_SCHEMA for everybody of the audience, also for those who get nothing.
 
     `sends`: what people were sent and will be, by any agent; `remaining`: action → how many may still get it (what has
-    an inventory and is not named has all of it). The same input gives the same table, byte for byte.
+    an inventory and is not named has all of it). The same input gives the same table, byte for byte; without an
+    inventory, a person's row is the same whoever else is in the audience.
     """
     remaining = {**{one.name: one.inventory for one in agent.actions if one.inventory is not None}, **(remaining or {})}
     ids, salt = audience.user_ids, run.draws_of(agent)
@@ -64,9 +65,6 @@ def decide_for(
     verdict = judge(agent, audience, sends, moments)
     preferences = model.preferences(agent, audience)
     choices = choose(agent, verdict, moments, preferences, arms, Draws.of(salt, ids), remaining)
-    in_stock = np.array([remaining.get(action.name, 1) > 0 for action in agent.actions])
-    has_choice = np.asarray((verdict.allowed.any(axis=2) & in_stock).any(axis=1))
-    send_share = _send_shares(agent, choices, has_choice, arms, preferences.gains)
     columns = {
         "decision_id": decision_ids(agent.name, run.decided_ms, ids),
         "agent": [agent.name] * len(ids),
@@ -76,7 +74,7 @@ def decide_for(
         "arm": pa.array(list(shares)).take(pa.array(arms)),
         "arm_share": np.array(list(shares.values()))[arms],
         **_chosen(agent, choices),
-        "send_share": pa.array(send_share, from_pandas=True),
+        "send_share": pa.array(choices.send_share, from_pandas=True),
         **_offered(agent, choices),
         "policy": [model.policy_name] * len(ids),
         "policy_version": [model.version] * len(ids),
@@ -115,22 +113,6 @@ def _offered(agent: Agent, choices: Choices) -> dict[str, pa.Array]:
         "offered_actions": pa.ListArray.from_arrays(offsets, names),
         "offered_propensities": pa.ListArray.from_arrays(offsets, pa.array(choices.offered[rows, places])),
     }
-
-
-def _send_shares(
-    agent: Agent, choices: Choices, has_choice: npt.NDArray[np.bool_], arms: Ints, gains: Floats
-) -> Floats:
-    """float64 (n): each one's probability of being written to had they been in the agent's arm, NaN without a choice.
-
-    For people outside of it that is told from the greatest gain at which one of the agent's was held back.
-    """
-    own = arms == list(agent.shares.named()).index("agent")
-    open_own = own & choices.offered.any(axis=1)
-    drawn = np.where(choices.action >= 0, choices.send_p, 1.0 - choices.send_p)
-    held_back = gains[open_own & (drawn < 1.0)]
-    bound = held_back.max() if len(held_back) else -np.inf
-    others = np.where(gains <= bound, agent.exploration, 1.0)
-    return np.where(open_own, drawn, np.where(~own & has_choice, others, np.nan))
 
 
 def _moments(at_ms: Ints, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:

@@ -14,6 +14,7 @@ from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_model import AgentModel, message_gains
 from recommender.agents.attribution import closed, message_log, rewards_of, sending_log, window_log
 from recommender.agents.beliefs import Beliefs
+from recommender.agents.suppression import Suppression
 from recommender.decision.logged.bandit_log import BanditLog
 from recommender.decision.logged.contexts import ContextEncoder
 from recommender.decision.logged.reward_model import fold_of
@@ -48,9 +49,9 @@ def learn(agent: Agent, records: pa.Table, events: pa.Table, now_ms: int, seed: 
     actions, windows = _action_beliefs(agent, records, rewards), _window_beliefs(agent, records, rewards)
     messages, of_messages = _by_person(agent, message_log(agent, records, rewards), seed)
     timing, of_timing = _by_person(agent, window_log(agent, records, rewards), seed)
-    sending, of_sending = _sending(agent, sending_log(records, rewards), seed)
+    sending, suppression, of_sending = _sending(agent, sending_log(records, rewards), seed)
     facts = {"decisions": len(records), "messages": of_messages, "timing": of_timing, "sending": of_sending}
-    return AgentModel(actions, windows, messages, sending, timing, "unsaved", facts)
+    return AgentModel(actions, windows, messages, sending, timing, suppression, "unsaved", facts)
 
 
 def _sent(records: pa.Table) -> npt.NDArray[np.bool_]:
@@ -120,11 +121,13 @@ def _held_out(log: BanditLog, kind: PolicyConfig, seed: int) -> dict[str, Any]:
     return {"personal": personal, "gain": mean, "error": error, "sentence": f"{words}: {told}."}
 
 
-def _sending(agent: Agent, log: BanditLog | None, seed: int) -> tuple[PolicyFolder | None, dict[str, Any]]:
+def _sending(
+    agent: Agent, log: BanditLog | None, seed: int
+) -> tuple[PolicyFolder | None, Suppression | None, dict[str, Any]]:
     """Who gains by a message, if those said to gain least truly gain less than the rest."""
     if log is None or len(log) < LEAST_ROWS or not log.columns.features:
         why = f"{0 if log is None else len(log):,} decisions with and without a message, {LEAST_ROWS:,} needed"
-        return None, {"sentence": f"Nobody is left alone for being little moved: {why}."}
+        return None, None, {"sentence": f"Nobody is left alone for being little moved: {why}."}
     encoder = ContextEncoder.fit(log.contexts)
     contexts, _ = encoder.transform(log.contexts)
     fold = fold_of(len(log), FOLDS, seed, log.owner)
@@ -137,9 +140,17 @@ def _sending(agent: Agent, log: BanditLog | None, seed: int) -> tuple[PolicyFold
         gain[own] = message_gains(model, contexts[own])
     facts = _ranking(gain, outcomes.plain[:, 1] - outcomes.plain[:, 0], log, agent.frequency.suppressed_share or 0.2)
     if not facts["proven"]:
-        return None, facts
+        return None, None, facts
     model = fit_uplift(contexts, outcomes, log.counts, config, seed).without_trees
-    return PolicyFolder(Personal(2, model, 0.0), log.actions, "string", encoder, facts), facts
+    gains = message_gains(model, contexts[_latest(log)])
+    bound = Suppression.of(gains, share) if (share := agent.frequency.suppressed_share) else None
+    return PolicyFolder(Personal(2, model, 0.0), log.actions, "string", encoder, facts), bound, facts
+
+
+def _latest(log: BanditLog) -> npt.NDArray[np.int64]:
+    """Each person's last row: those who are written to seldom have no more voices than the others."""
+    owner = np.arange(len(log)) if log.owner is None else log.owner
+    return len(log) - 1 - np.unique(owner[::-1], return_index=True)[1]
 
 
 def _ranking(gain: Floats, true_gain: Floats, log: BanditLog, share: float) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from scipy.stats import chi2
 
 from recommender.agents.agent import NOTHING, Action, Frequency
 from recommender.agents.agent_model import AgentModel
+from recommender.agents.audience import Audience
 from recommender.agents.beliefs import Beliefs
 from recommender.agents.deciding import Run, decide_for
+from recommender.agents.learning import learn
 from recommender.agents.record import AGENT_DECISION_SCHEMA, sends_of
 from recommender.agents.sends import SEND_SCHEMA, Sends
-from tests.agents.mailing import AGENT, EVENING, MORNING, START_MS, Mailing
+from recommender.events import DAY_MS
+from tests.agents.mailing import AGENT, EVENING, MORNING, START_MS, Mailing, run_days
 
 RUN = Run(START_MS, "v1")
 KNOWN = AgentModel(
@@ -63,6 +66,28 @@ def test_the_same_run_gives_the_same_bytes_and_another_moment_another_draw() -> 
     assert later["arm"].equals(again[0]["arm"])
     assert not set(later["decision_id"].to_pylist()) & set(again[0]["decision_id"].to_pylist())
     assert not later["action"].equals(again[0]["action"])
+
+
+@pytest.mark.slow
+def test_a_person_alone_is_decided_on_as_among_all_others() -> None:
+    """By a model that has learnt messages and whom to leave alone: batch and online are one policy."""
+    agent = replace(AGENT, policy="lints", exploration=0.6, frequency=Frequency((), suppressed_share=0.3))
+    vouchers = replace(agent, actions=agent.actions[1:])  # they move the thrifty only
+    (records, events, audience), (others, answers, _) = (
+        run_days(Mailing(3000), one, [0, 3]) for one in (agent, vouchers)
+    )
+    now_ms = START_MS + 100 * DAY_MS
+    moved = learn(vouchers, others, answers, now_ms)
+    model = replace(learn(agent, records, events, now_ms), sending=moved.sending, suppression=moved.suppression)
+    assert (model.messages, model.sending, model.suppression).count(None) == 0, model.facts
+    run = Run(START_MS + 9 * DAY_MS, "v2")
+    few = audience.table.slice(0, 60)
+    together = decide_for(agent, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), run, model).slice(0, 60)
+    assert set(together["send_share"].to_pylist()) >= {1.0, 0.05}
+    for row in range(60):
+        one = Audience.read(few.slice(row, 1))
+        alone = decide_for(agent, one, Sends.of(SEND_SCHEMA.empty_table(), one), run, model)
+        assert alone.equals(together.slice(row, 1)), row
 
 
 def test_a_cold_agent_keeps_to_its_budget_and_begins_with_what_was_done_before() -> None:

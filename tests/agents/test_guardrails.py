@@ -136,6 +136,7 @@ def decide_for_days(
         wants = Preferences(
             rng.dirichlet(np.ones(len(agent.actions)), PEOPLE),
             rng.random((PEOPLE, len(agent.timing.windows))),
+            rng.random(PEOPLE),
             rng.normal(size=PEOPLE),
         )
         draws = Draws.of(f"{agent.salt}:{day}", audience.user_ids)
