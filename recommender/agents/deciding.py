@@ -18,6 +18,7 @@ from recommender.agents.guardrails import judge
 from recommender.agents.moments import NEVER, offered_moments
 from recommender.agents.record import AGENT_DECISION_SCHEMA, decision_ids
 from recommender.agents.sends import Sends
+from recommender.agents.slots import SlotFiller, fillable_actions, filled_slots
 from recommender.events import DAY_MS
 from recommender.experiments.assignment import assign, uniforms
 
@@ -49,12 +50,14 @@ def decide_for(
     run: Run,
     model: AgentModel = COLD,
     remaining: Mapping[str, int] | None = None,
+    slots: SlotFiller | None = None,
 ) -> pa.Table:
     """A row in AGENT_DECISION_SCHEMA for everybody of the audience, also for those who get nothing.
 
     `sends`: what people were sent and will be, by any agent; `remaining`: action → how many may still get it (what has
-    an inventory and is not named has all of it). The same input gives the same table, byte for byte; without an
-    inventory, a person's row is the same whoever else is in the audience.
+    an inventory and is not named has all of it); `slots` finds the items of actions that have slots: without it nobody
+    gets these. The same input gives the same table, byte for byte; without an inventory, a person's row is the same
+    whoever else is in the audience.
     """
     remaining = {**{one.name: one.inventory for one in agent.actions if one.inventory is not None}, **(remaining or {})}
     ids, salt = audience.user_ids, run.draws_of(agent)
@@ -63,10 +66,15 @@ def decide_for(
     within = uniforms(f"{salt}:minute", ids)
     moments = offered_moments(agent.timing, audience, run.decided_ms, run.decided_ms + run.ahead_ms, within)
     verdict = judge(agent, audience, sends, moments)
+    # The last of the guardrails: only for what the others allow is counted what could fill it.
+    can_be_filled = fillable_actions(agent, ids, np.asarray(verdict.allowed.any(axis=2)), slots)
+    verdict = verdict.also("no items", can_be_filled[:, :, None])
     preferences = model.preferences(agent, audience)
     choices = choose(agent, verdict, moments, preferences, arms, Draws.of(salt, ids), remaining)
+    decisions = decision_ids(agent.name, run.decided_ms, ids)
+    items = filled_slots(agent, choices.action, ids, [one + run.salt for one in decisions], slots)
     columns = {
-        "decision_id": decision_ids(agent.name, run.decided_ms, ids),
+        "decision_id": decisions,
         "agent": [agent.name] * len(ids),
         "agent_version": [run.agent_version] * len(ids),
         "user_id": ids,
@@ -79,7 +87,8 @@ def decide_for(
         "policy": [model.policy_name] * len(ids),
         "policy_version": [model.version] * len(ids),
         "expected_gain": preferences.gains,
-        "item_ids": pa.nulls(len(ids), pa.list_(pa.string())),
+        **items,
+        "propensity": choices.propensity * items["item_propensity"].to_numpy(),
         "features": to_json(features_of(audience)),
     }
     return pa.table({name: columns[name] for name in AGENT_DECISION_SCHEMA.names}).cast(AGENT_DECISION_SCHEMA)
@@ -100,7 +109,6 @@ def _chosen(agent: Agent, choices: Choices) -> dict[str, pa.Array | Floats | lis
         "send_propensity": choices.send_p,
         "action_propensity": choices.action_p,
         "window_propensity": choices.window_p,
-        "propensity": choices.propensity,
     }
 
 

@@ -35,6 +35,12 @@ class Verdict:
     allowed: Mask
     blocked: dict[str, Mask]
 
+    def also(self, name: str, passes: Mask) -> Verdict:
+        """With one more guardrail behind the others; `passes` is broadcast to (n, actions, windows)."""
+        allowed = self.allowed & passes
+        lost = np.asarray(self.allowed.any(axis=(1, 2)) & ~allowed.any(axis=(1, 2)))
+        return Verdict(allowed, {**self.blocked, name: lost})
+
     def reasons(self) -> list[str]:
         """For each person the guardrail that left nothing, "" where something is left."""
         told = np.full(len(self.allowed), "", dtype=object)
@@ -48,13 +54,10 @@ def judge(agent: Agent, audience: Audience, sends: Sends, moments: Ints) -> Verd
 
     Inventory is not judged here: it depends on who else is written to (`choosing`).
     """
-    allowed = np.ones((len(audience), len(agent.actions), moments.shape[1]), dtype=bool)
-    blocked: dict[str, Mask] = {}
+    verdict = Verdict(np.ones((len(audience), len(agent.actions), moments.shape[1]), dtype=bool), {})
     for name, passes in _guardrails(agent, audience, sends, moments):
-        before = allowed.any(axis=(1, 2))
-        allowed &= passes
-        blocked[name] = np.asarray(before & ~allowed.any(axis=(1, 2)))
-    return Verdict(allowed, blocked)
+        verdict = verdict.also(name, passes)
+    return verdict
 
 
 def _guardrails(agent: Agent, audience: Audience, sends: Sends, moments: Ints) -> Iterator[tuple[str, Mask]]:

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from recommender.agents.agent import NOTHING
 from recommender.agents.sends import SEND_SCHEMA
+from recommender.agents.slots import SLOT_SCHEMA
 
-__all__ = ["AGENT_DECISION_SCHEMA", "agent_version", "decision_ids", "sends_of"]
+__all__ = ["AGENT_DECISION_SCHEMA", "agent_version", "conformed", "decision_ids", "sends_of"]
 
 _TIME = pa.timestamp("ms")
 
@@ -36,13 +37,14 @@ AGENT_DECISION_SCHEMA = pa.schema(
         ("send_propensity", pa.float64()),
         ("action_propensity", pa.float64()),
         ("window_propensity", pa.float64()),
-        ("propensity", pa.float64()),  # of the whole within the arm: the product of the three
+        ("item_propensity", pa.float64()),  # of the items in their order, given the action; 1 where it has no slots
+        ("propensity", pa.float64()),  # of the whole within the arm: the product of the four
         ("offered_actions", pa.list_(pa.string())),
         ("offered_propensities", pa.list_(pa.float64())),
         ("policy", pa.string()),
         ("policy_version", pa.string()),
         ("expected_gain", pa.float64()),  # of the best action over nothing, in units of the goal's value
-        ("item_ids", pa.list_(pa.string())),  # what fills the action's slots
+        *SLOT_SCHEMA,  # what fills the action's slots; null where it has none or nothing is sent
         ("features", pa.string()),  # JSON: what the policy could read of the person
     ]
 )
@@ -62,6 +64,21 @@ def decision_ids(agent: str, decided_ms: int, user_ids: Sequence[str]) -> list[s
         own.update(user_id.encode())
         found.append(own.hexdigest()[:32])
     return found
+
+
+def conformed(records: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """The columns of AGENT_DECISION_SCHEMA, or those wanted, in its types; what an earlier version did not write is
+    null, and its `item_propensity` 1: it filled no slots.
+    """
+    found = {}
+    for name in AGENT_DECISION_SCHEMA.names if columns is None else columns:
+        kind = AGENT_DECISION_SCHEMA.field(name).type
+        if name in records.column_names:
+            found[name] = records[name].cast(kind)
+        else:
+            missing = pa.nulls(len(records), kind)
+            found[name] = missing.fill_null(1.0) if name == "item_propensity" else missing
+    return pa.table(found)
 
 
 def sends_of(records: pa.Table) -> pa.Table:

@@ -50,7 +50,7 @@ def test_everybody_has_a_record_and_the_holdout_gets_nothing() -> None:
 def test_the_factors_multiply_to_the_whole_and_the_offers_to_one() -> None:
     mailing = Mailing(500)
     records = decide_for(AGENT, mailing.audience(), nobody_yet(mailing), RUN, KNOWN)
-    factors = [records[f"{name}_propensity"].to_numpy() for name in ("send", "action", "window")]
+    factors = [records[f"{name}_propensity"].to_numpy() for name in ("send", "action", "window", "item")]
     assert np.array_equal(np.prod(factors, axis=0), records["propensity"].to_numpy())
     for row in records.filter(pc.not_equal(records["action"], NOTHING)).to_pylist():
         offered = dict(zip(row["offered_actions"], row["offered_propensities"], strict=True))
