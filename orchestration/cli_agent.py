@@ -1,4 +1,4 @@
-"""`nextbest agent check | dry-run | run | learn | export | deliver`: words to functions. No work is done here."""
+"""`nextbest agent check | dry-run | run | learn | readout | export | deliver`: words to functions, and no work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,19 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
         verb.set_defaults(
             action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
         )
+    _add_readout(group)
     _add_deliveries(group, show)
+
+
+def _add_readout(group: Any) -> None:
+    readout = group.add_parser("readout", help="what it brings beside its holdout; 1 when the sample ratio is broken")
+    readout.add_argument("name", metavar="NAME")
+    readout.add_argument("--control", metavar="ARM", help="default: the holdout")
+    readout.add_argument("--peeking", action="store_true", help="judge by the interval that holds at every look")
+    readout.add_argument("--confidence", type=float, default=0.95)
+    readout.add_argument("--out", type=Path, metavar="DIR", help="for the page and its figures (default: reports/)")
+    readout.add_argument("--json", action="store_true")
+    readout.set_defaults(action=_readout)
 
 
 def _add_deliveries(group: Any, show: Show) -> None:
@@ -86,7 +98,7 @@ def _dry_run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any
     from orchestration.agents import decide_agent, moment_of, open_agent
 
     work = open_agent(workspace, options.name)
-    return run_report(work.agent, decide_agent(workspace, work, moment_of(workspace, options.at)))
+    return run_report(work.agent, decide_agent(workspace, work, moment_of(workspace, options.at), _tell))
 
 
 def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +106,7 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     from orchestration.agents import moment_of, open_agent, run_agent
 
     work = open_agent(workspace, options.name)
-    records, is_new = run_agent(workspace, work, moment_of(workspace, options.at))
+    records, is_new = run_agent(workspace, work, moment_of(workspace, options.at), _tell)
     if not is_new:
         _tell("This moment was decided before; nothing was changed.")
     return {**run_report(work.agent, records), "is_new": is_new}
@@ -105,6 +117,18 @@ def _learn(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
     work = open_agent(workspace, options.name)
     return {"agent": work.agent.name, **learn_agent(workspace, work, moment_of(workspace, options.at))}
+
+
+def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
+    from orchestration.agent_readout import write_agent_readout
+    from orchestration.agents import open_agent
+    from orchestration.cli_experiment import show_readout
+    from recommender.experiments.effects import EffectConfig
+    from recommender.experiments.readout import ReadoutConfig
+
+    config = ReadoutConfig(options.control, options.peeking, EffectConfig(1.0 - options.confidence))
+    report = write_agent_readout(workspace, open_agent(workspace, options.name), config, options.out)
+    return show_readout(report, options.json)
 
 
 def _export(workspace: Workspace, options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from recommender.workspace import Workspace
 
-__all__ = ["add_experiment_verbs"]
+__all__ = ["add_experiment_verbs", "show_readout"]
 
 
 def add_experiment_verbs(verbs: Any) -> None:
@@ -67,13 +67,17 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     effects = EffectConfig(1.0 - options.confidence, options.planned)
     config = ReadoutConfig(options.control, options.peeking, effects)
     shares = read_shares(options.shares) if options.shares else None
-    report = write_readout(options.table, columns, shares, config, options.out)
-    if options.json:
+    return show_readout(write_readout(options.table, columns, shares, config, options.out), options.json)
+
+
+def show_readout(report: dict[str, Any], as_json: bool) -> int:
+    """Print a readout; 1 where its arms are broken."""
+    if as_json:
         print(json.dumps(report, indent=1))
     if report["verdict"] == "refused":
         _tell(f"nextbest: {report['sentence']}")
         return 1
-    if not options.json:
+    if not as_json:
         print(_lines(report))
     return 0
 
@@ -83,7 +87,10 @@ def _lines(report: dict[str, Any]) -> str:
     for own in report["comparisons"]:
         if own["always_low"] is not None:
             lines.append(f"{own['arm']}, at every look: {own['always_low']:.3g} to {own['always_high']:.3g}")
-    return "\n".join([*lines, *report["cautions"]])
+    if also := report.get("beside_baseline"):
+        lines.append(also["sentence"])
+    page = [f"page: {report['page']}"] if "page" in report else []
+    return "\n".join([*lines, *report["cautions"], *page])
 
 
 def _tell(sentence: str) -> None:

@@ -42,6 +42,11 @@ class Workspace:
         return self.landing / "journal" / "decisions.parquet"
 
     @property
+    def journal_agent_decisions(self) -> Path:
+        """What agents decided in the moment; the decisions of their runs lie in `agent_decisions`."""
+        return self.landing / "journal" / "agent_decisions.parquet"
+
+    @property
     def journal_dead_letters(self) -> Path:
         return self.landing / "journal" / "dead_letters.parquet"
 
@@ -161,9 +166,21 @@ class Workspace:
     def agent_model(self, name: str) -> Path:
         return self.agents / name / "model"
 
+    def agent_audience(self, name: str) -> Path:
+        """The people of its last run, for deciding in the moment."""
+        return self.agents / name / "audience.arrow"
+
     def agent_deliveries(self, name: str) -> Path:
         """What was exported, and the outbox of the webhook."""
         return self.agents / name / "deliveries"
+
+    def agent_outcomes(self, name: str) -> Path:
+        """What each decision whose window has closed earned (Parquet)."""
+        return self.agents / name / "outcomes.parquet"
+
+    def agent_reports(self, name: str) -> Path:
+        """Pages about an agent for people, and their figures as JSON."""
+        return self.reports / "agents" / name
 
     # orchestration
     @property

@@ -7,6 +7,8 @@ early outcomes are those of quick people, and a log that holds only some of a da
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,7 +20,10 @@ from recommender.decision.logged.bandit_log import BanditLog
 from recommender.decision.logged.columns import ColumnChoice
 from recommender.events import DAY_MS
 
-__all__ = ["MESSAGE", "closed", "message_log", "rewards_of", "sending_log", "to_log", "window_log"]
+__all__ = [
+    "MESSAGE", "MICROS", "GoalEvents", "closed", "costs_of", "goal_events", "message_log", "rewards_of",
+    "sending_log", "to_log", "window_log",
+]  # fmt: skip
 
 MESSAGE = "message"  # the action of saying anything at all
 MICROS = 1_000_000
@@ -44,12 +49,17 @@ def rewards_of(agent: Agent, records: pa.Table, events: pa.Table) -> Floats:
     people = pc.unique(records["user_id"])
     users = pc.index_in(records["user_id"], value_set=people).to_numpy().astype(np.int64)
     moments = records["decided_at"].cast(pa.int64()).to_numpy()
-    earned, wanted = _within(agent.goal, events, people, users, moments)
+    earned, wanted = goal_events(agent.goal, events, people).within(users, moments, agent.goal.window_days)
+    return np.asarray(earned - costs_of(agent, records, wanted))
+
+
+def costs_of(agent: Agent, records: pa.Table, wanted: Mask) -> Floats:
+    """float64 (n): what each decision cost: its message, and its offer where something `wanted` followed."""
     cost, offer = (np.zeros(len(records)) for _ in range(2))
     for action in agent.actions:
         sent = pc.equal(records["action"], action.name).to_numpy()
         cost[sent], offer[sent] = action.cost, action.offer_cost
-    return np.asarray(earned - cost - np.where(wanted, offer, 0.0))
+    return np.asarray(cost + np.where(wanted, offer, 0.0))
 
 
 def message_log(agent: Agent, records: pa.Table, rewards: Floats) -> BanditLog | None:
@@ -109,8 +119,28 @@ def to_log(agent: Agent, records: pa.Table, rewards: Floats) -> BanditLog | None
     return _log(records, rows[kept], names, codes[kept], plain.reward[kept], chances[kept])
 
 
-def _within(goal: Goal, events: pa.Table, people: pa.Array, users: Ints, moments: Ints) -> tuple[Floats, Mask]:
-    """What came in (moment, moment + window] of each decision: its value, and whether anything of positive weight."""
+@dataclass(frozen=True)
+class GoalEvents:
+    """What people did that the goal counts, by person and time: `who` int64 (m), a place among the people; `at_ms`
+    int64 (m); `micros` int64 (m), millionths of the goal's value; `wanted` whether its weight is positive.
+    """
+
+    who: Ints
+    at_ms: Ints
+    micros: Ints
+    wanted: Mask
+
+    def within(self, users: Ints, moments: Ints, days: float) -> tuple[Floats, Mask]:
+        """What came in (moment, moment + days] of each of `users`: its value, and whether anything was wanted."""
+        # Sums of whole micros are exact, so a decision that nothing followed earns 0 and not 1e-13.
+        sums, good = (np.concatenate([[0], np.cumsum(part)]) for part in (self.micros, self.wanted.astype(np.int64)))
+        first = _places(self.who, self.at_ms, users, moments)
+        last = _places(self.who, self.at_ms, users, moments + round(days * DAY_MS))
+        return (sums[last] - sums[first]) / MICROS, good[last] > good[first]
+
+
+def goal_events(goal: Goal, events: pa.Table, people: pa.Array) -> GoalEvents:
+    """The events of these people that the goal counts; `events` as in `rewards_of`."""
     known = pc.and_(
         pc.is_in(events["event_type"], value_set=pa.array(list(goal.outcomes))),
         pc.is_in(events["user_id"], value_set=people),
@@ -122,12 +152,8 @@ def _within(goal: Goal, events: pa.Table, people: pa.Array, users: Ints, moments
     weights = np.array(list(goal.outcomes.values()))[places.astype(np.int64)]
     order = np.lexsort((at, who))
     who, at, weights = who[order], at[order], weights[order]
-    # Sums of whole micros are exact, so a decision that nothing followed earns 0 and not 1e-13.
     micros = np.round(weights * _amounts(goal, events)[order] * MICROS).astype(np.int64)
-    sums, good = (np.concatenate([[0], np.cumsum(part)]) for part in (micros, (weights > 0).astype(np.int64)))
-    window = round(goal.window_days * DAY_MS)
-    first, last = _places(who, at, users, moments), _places(who, at, users, moments + window)
-    return (sums[last] - sums[first]) / MICROS, good[last] > good[first]
+    return GoalEvents(who, at, micros, weights > 0)
 
 
 def _places(who: Ints, at: Ints, users: Ints, moments: Ints) -> Ints:

@@ -23,18 +23,23 @@ LINES = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#475569")
 LOOKS = 8  # days on the axis of the plot; the table holds all of them
 
 
-def experiment_page(report: Mapping[str, Any]) -> str:
-    """HTML of `read_out`'s report; self-contained."""
+def experiment_page(
+    report: Mapping[str, Any], title: str = "", lead: str = "", beside: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """HTML of `read_out`'s report; self-contained. `title` and `lead` say what was tried where the outcome's name does
+    not; `beside`: further readouts of the same people by their headings, each shown by its differences alone.
+    """
     good = report["verdict"] == "better"
     badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
     header = (
-        f"<header><h1>What the experiment says about {escape(report['outcome'])}</h1><p>"
-        f"{report['people']:,} people, each arm against {escape(report['control'])}.</p>"
+        f"<header><h1>{escape(title) or 'What the experiment says about ' + escape(report['outcome'])}</h1><p>"
+        f"{escape(lead)} {report['people']:,} people, each arm against {escape(report['control'])}.</p>"
         f"{badge}<p>{escape(report['sentence'])}</p>{_cautions(report)}</header>"
     )
     parts = [header]
     if report["comparisons"]:
         parts += [_effects(report), _arms(report)]
+    parts += [_beside(heading, other) for heading, other in (beside or {}).items()]
     if len(report["days"]) > 1:
         parts.append(_days(report))
     parts += [_segments(report, arm, found) for arm, found in report["segments"].items()]
@@ -74,6 +79,13 @@ def _effects(report: Mapping[str, Any]) -> str:
         bar_plot(always, "difference, every look"),
         table(header, rows),
     )
+
+
+def _beside(heading: str, report: Mapping[str, Any]) -> str:
+    one = [_row(own["arm"], own, COLOURS[own["proven"]]) for own in report["comparisons"]]
+    always = [_row(own["arm"], own, COLOURS["no"], "always_") for own in report["comparisons"]]
+    plots = (bar_plot(one, "difference, one look"), bar_plot(always, "difference, every look")) if one else ()
+    return section(heading, report["sentence"], *plots)
 
 
 def _arms(report: Mapping[str, Any]) -> str:

@@ -1,0 +1,82 @@
+"""What an agent brings beside its holdout and beside what was done before: its decisions and the marts in, a page and
+its figures out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.agents import OUTCOME_COLUMNS, AgentAtWork, read_agent_decisions
+from orchestration.tables import read_as_of_ms, read_mart, to_iso
+from recommender.agents.trial import TRIAL_COLUMNS, Trial, trial_of
+from recommender.errors import InputError
+from recommender.experiments.effects import EffectConfig
+from recommender.experiments.readout import ReadoutConfig, read_out
+from recommender.report.experiment_page import experiment_page
+from recommender.workspace import Workspace, write_bytes_atomically
+
+__all__ = ["PAGE", "read_agent", "write_agent_readout"]
+
+PAGE = "experiment.html"
+AGENT, BASELINE = "agent", "baseline"
+
+
+def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -> dict[str, Any]:
+    """`read_out`'s report up to where the marts end, with `agent`, `since`, `until`, `left_out`, and
+    `beside_baseline` where there are a holdout and a baseline. InputError while there is only one arm, NotReadyError
+    before any decision.
+    """
+    agent = work.agent
+    records = read_agent_decisions(workspace, agent.name, list(TRIAL_COLUMNS))
+    wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
+    events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
+    trial = trial_of(agent, records, events, read_as_of_ms(workspace))
+    if len(trial.shares) < 2:
+        raise InputError(
+            f"{agent.name} has people in one arm only ({', '.join(trial.shares)}).",
+            "a holdout or a baseline to compare with.",
+            "Set `shares: {holdout: 0.1}` in its file.",
+        )
+    # The always-valid interval is narrowest at the people of the first day: a number fixed before the first look.
+    config = replace(config, effects=EffectConfig(config.effects.alpha, max(float(trial.started), 1.0)))
+    report = read_out(trial.table, trial.columns, trial.shares, config)
+    report["cautions"] = [*report["cautions"], *trial.cautions]
+    report |= {"agent": agent.name, "since": to_iso(trial.since_ms), "until": to_iso(trial.until_ms)}
+    report["left_out"] = trial.left_out
+    if report["verdict"] != "refused" and {AGENT, BASELINE} < set(trial.shares) and report["control"] != BASELINE:
+        report["beside_baseline"] = _beside_baseline(trial, config)
+    return report
+
+
+def write_agent_readout(
+    workspace: Workspace, work: AgentAtWork, config: ReadoutConfig | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Write the report as `experiment.html` and `.json` in a folder (default: the agent's reports), and return it."""
+    report = read_agent(workspace, work, config or ReadoutConfig())
+    page = (folder or workspace.agent_reports(work.agent.name)) / PAGE
+    write_bytes_atomically(page, _page(report).encode())
+    write_bytes_atomically(page.with_suffix(".json"), json.dumps(report, indent=1).encode())
+    return {**report, "page": str(page)}
+
+
+def _beside_baseline(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
+    """The agent against what was done before, of their people alone."""
+    own = pc.is_in(trial.table["arm"], value_set=pa.array([AGENT, BASELINE]))
+    columns = replace(trial.columns, segments=(), day=None)
+    shares = {name: trial.shares[name] for name in (BASELINE, AGENT)}
+    return read_out(trial.table.filter(own), columns, shares, replace(config, control=BASELINE))
+
+
+def _page(report: dict[str, Any]) -> str:
+    lead = (
+        f"From {report['since']} to {report['until']}, each person from their first decision on; "
+        f"{report['left_out']:,} more could never be written to."
+    )
+    also = report.get("beside_baseline")
+    beside = {"Beside what was done before": also} if also else {}
+    return experiment_page(report, f"What the agent {report['agent']} brings", lead, beside)
