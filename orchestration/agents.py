@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import io
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from orchestration.agent_slots import open_slots
 from orchestration.audience_query import query_audience
 from orchestration.nearest_ids import nearest_ids
 from orchestration.settings import ARCHIVE_AGE_DAYS
@@ -25,8 +27,9 @@ from recommender.agents.agent_file import read_agent_files
 from recommender.agents.agent_model import load_agent_model, save_agent_model
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.learning import learn
-from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, sends_of
+from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, conformed, sends_of
 from recommender.agents.sends import SEND_SCHEMA, Sends
+from recommender.agents.slots import RememberedSlots, SlotFiller
 from recommender.errors import InputError
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace, write_bytes_atomically
@@ -34,6 +37,8 @@ from recommender.workspace import Workspace, write_bytes_atomically
 __all__ = [
     "AgentAtWork", "decide_agent", "learn_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
 ]  # fmt: skip
+
+_LOG = logging.getLogger("nextbest.agents")
 
 REMEMBERED_MS = 62 * DAY_MS  # the longest cap looks 30 days both ways, and a message may be scheduled a day ahead
 OUTCOME_COLUMNS = ("user_id", "event_type", "occurred_at", "quantity", "price_micros")
@@ -75,26 +80,39 @@ def moment_of(workspace: Workspace, told: str) -> int:
     return now_ms if now_ms - end_ms < ARCHIVE_AGE_DAYS * DAY_MS else end_ms
 
 
-def decide_agent(workspace: Workspace, work: AgentAtWork, decided_ms: int) -> pa.Table:
-    """What the agent decides at that moment, in AGENT_DECISION_SCHEMA; nothing is written."""
+def decide_agent(
+    workspace: Workspace, work: AgentAtWork, decided_ms: int, tell: Callable[[str], None] = _LOG.info
+) -> pa.Table:
+    """What the agent decides at that moment, in AGENT_DECISION_SCHEMA; nothing is written. `tell` hears of progress."""
+    return _decided(workspace, work, decided_ms, open_slots(workspace, work.agent, decided_ms, tell))
+
+
+def _decided(workspace: Workspace, work: AgentAtWork, decided_ms: int, slots: SlotFiller | None) -> pa.Table:
     agent = work.agent
     audience = query_audience(workspace.marts, agent.audience, decided_ms)
     sends = Sends.of(_messages(workspace, decided_ms), audience)
     model = load_agent_model(workspace.agent_model(agent.name))
     left = _left_in_stock(workspace, agent)
-    return decide_for(agent, audience, sends, Run(decided_ms, work.version), model, left)
+    return decide_for(agent, audience, sends, Run(decided_ms, work.version), model, left, slots)
 
 
-def run_agent(workspace: Workspace, work: AgentAtWork, decided_ms: int) -> tuple[pa.Table, bool]:
+def run_agent(
+    workspace: Workspace, work: AgentAtWork, decided_ms: int, tell: Callable[[str], None] = _LOG.info
+) -> tuple[pa.Table, bool]:
     """Decide and write, once for each moment: a second run of the same moment reads what the first has written.
 
-    Returns the decisions and whether they are new. Runs take turns, so that the caps of one see the messages of all.
+    Returns the decisions and whether they are new. Runs take turns, so that the caps of one see the messages of all;
+    items take minutes and are found before that. `tell` hears of progress.
     """
     path = workspace.agent_decisions(work.agent.name) / f"{_file_time(decided_ms)}.parquet"
+    slots = None if path.exists() else open_slots(workspace, work.agent, decided_ms, tell)
+    if slots is not None:
+        slots = RememberedSlots(slots)
+        _decided(workspace, work, decided_ms, slots)
     with _turn(workspace):
         if path.exists():
-            return pq.read_table(path), False
-        records = decide_agent(workspace, work, decided_ms)
+            return conformed(pq.read_table(path)), False
+        records = _decided(workspace, work, decided_ms, slots)
         buffer = io.BytesIO()
         pq.write_table(records, buffer)
         write_bytes_atomically(path, buffer.getvalue())
@@ -119,7 +137,7 @@ def read_agent_decisions(
     """Every decision that an agent has written, oldest run first, or those of runs since then."""
     files = sorted(workspace.agent_decisions(name).glob("*.parquet"))
     files = [path for path in files if _time_of_file(path) >= since_ms]
-    tables = [pq.read_table(path, columns=columns) for path in files]
+    tables = [conformed(pq.read_table(path, columns=columns), columns) for path in files]
     schema = AGENT_DECISION_SCHEMA
     empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
     return pa.concat_tables([empty, *tables])

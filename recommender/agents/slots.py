@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from recommender.agents.agent import Agent
 
-__all__ = ["SLOT_SCHEMA", "SlotFiller", "fillable_actions", "filled_slots"]
+__all__ = ["SLOT_SCHEMA", "RememberedSlots", "SlotFiller", "fillable_actions", "filled_slots"]
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -44,6 +44,31 @@ class SlotFiller(Protocol):
     def fill(self, placement: str, slots: int, user_ids: Sequence[str], seeds: Sequence[str]) -> pa.Table:
         """A row in SLOT_SCHEMA for each person, in their order. All chance comes from the `seeds`, a text each."""
         ...
+
+
+class RememberedSlots:
+    """A `SlotFiller` that fills for each placement and seed once: a run fills before its turn, and again while others
+    wait only for those whose decision has changed meanwhile.
+    """
+
+    def __init__(self, filler: SlotFiller) -> None:
+        self._filler = filler
+        self._filled: dict[tuple[str, int], tuple[dict[str, int], pa.Table]] = {}
+
+    def fillable(self, placement: str, slots: int, user_ids: Sequence[str]) -> Mask:
+        """See SlotFiller."""
+        return self._filler.fillable(placement, slots, user_ids)
+
+    def fill(self, placement: str, slots: int, user_ids: Sequence[str], seeds: Sequence[str]) -> pa.Table:
+        """See SlotFiller; a seed names the person as well."""
+        rows, table = self._filled.get((placement, slots), ({}, SLOT_SCHEMA.empty_table()))
+        new = [place for place, seed in enumerate(seeds) if seed not in rows]
+        if new:
+            found = self._filler.fill(placement, slots, [user_ids[one] for one in new], [seeds[one] for one in new])
+            rows = rows | {seeds[one]: len(table) + place for place, one in enumerate(new)}
+            table = pa.concat_tables([table, found]).combine_chunks()
+            self._filled[placement, slots] = rows, table
+        return table.take(pa.array([rows[seed] for seed in seeds], pa.int64()))
 
 
 def fillable_actions(agent: Agent, user_ids: Sequence[str], among: Mask, slots: SlotFiller | None) -> Mask:
