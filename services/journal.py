@@ -25,13 +25,22 @@ import orjson
 import pyarrow as pa
 
 from recommender.events import Interaction
+from services.agent_log import (
+    AGENT_TABLES,
+    agent_decision,
+    latest_send,
+    sends_to,
+    store_agent_decision,
+    taken_from_stock,
+)
 from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
+from services.consent_log import consents_of, open_consents, store_consents
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.journal_export import export_journal, export_table
 from services.raw_messages import RAW_TABLE, forget_raw, keep_raw
 from services.records import Entry, Message, OpenLetter, Receipt, RecordedEvent, anonymous_user
 
-__all__ = ["Journal", "LiveEvents", "export_journal", "export_table"]
+__all__ = ["Journal", "LiveEvents", "ToldOf", "export_journal", "export_table"]
 
 _TABLES = """
 -- `raw` is empty since `raw_messages` keeps it: rows are in the order of their ids, small ones make that cheap.
@@ -87,6 +96,20 @@ class LiveEvents:
     journal_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class ToldOf:
+    """`people`: all ids of one person, their own first; `sends`: the messages that were decided in the moment (when,
+    agent, action, channel) and `latest_send` the number of the last; `consents` in SAID_CONSENT_SCHEMA; `taken`:
+    action → messages.
+    """
+
+    people: tuple[str, ...]
+    sends: tuple[tuple[int, str, str, str], ...]
+    latest_send: int
+    consents: pa.Table
+    taken: Mapping[str, int]
+
+
 class Journal:
     """One connection to the journal. Use one for writing and one for reading; neither is shared by threads at once."""
 
@@ -105,7 +128,8 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE)
+            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE + AGENT_TABLES)
+            open_consents(self._connection)
         # Only now: a reader that waits for nobody may still wait for another process to end while this one starts.
         self._connection.execute(f"pragma busy_timeout = {round(1000 * busy_seconds)}")
 
@@ -184,6 +208,21 @@ class Journal:
         row = self._connection.execute(_DECISION, (decision_id,)).fetchone()
         return None if row is None else {**orjson.loads(row[0]), "slate_features": row[1]}
 
+    def agent_decision(self, decision_id: str) -> dict[str, Any] | None:
+        """What an agent decided in the moment: the columns of AGENT_DECISION_SCHEMA, times in milliseconds."""
+        return agent_decision(self._connection, decision_id)
+
+    def told_of(self, user_id: str, since_ms: int, agent: str, limited: Sequence[str]) -> ToldOf:
+        """What was recorded of a person that an agent's guardrails ask for, messages since a moment, and how much of
+        its `limited` actions is gone.
+        """
+        run = self._connection
+        people = (user_id, *(alias for (alias,) in run.execute(_ALIASES, (user_id,))))
+        # The number before the messages: one that comes in between is then seen and not said to be.
+        latest = latest_send(run, people)
+        taken = {action: taken_from_stock(run, agent, action) for action in limited}
+        return ToldOf(people, tuple(sends_to(run, people, since_ms)), latest, consents_of(run, people), taken)
+
     def catalogue_seq(self) -> int:
         """The highest row of the catalogue; 0 where nothing was said of any item."""
         return latest_change(self._connection)
@@ -222,12 +261,14 @@ class Journal:
         settle(self._connection, entry.settled)
         if entry.decision is not None:
             self._connection.execute(_ADD_DECISION, _decision_row(entry.decision))
+        by_agent = store_agent_decision(self._connection, entry.agent_decision) if entry.agent_decision else ""
         return Receipt(
             stored=stored,
             duplicates=len(entry.messages) - stored,
             events=sum(len(message.events) for message in entry.messages),
             rejected=tuple(letter.reason for letter in entry.dead_letters),
             items=store_rows(self._connection, entry.items),
+            agent_decision=by_agent,
         )
 
     def _store_message(self, message: Message) -> bool:
@@ -236,6 +277,7 @@ class Journal:
             return False
         keep_raw(self._connection, message.message_id, message.received_ms, message.raw)
         self._connection.executemany(_ADD_EVENT, [_event_row(event) for event in message.events])
+        store_consents(self._connection, message.events)
         for earlier, user_id in message.identities:
             self._store_identity(earlier, user_id)
         return True

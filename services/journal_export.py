@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from recommender.agents.record import AGENT_DECISION_SCHEMA
 from recommender.errors import InputError
 from recommender.events import CATALOGUE_SCHEMA, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
 from recommender.workspace import Workspace
+from services.agent_log import EXPORTED_AGENT_DECISIONS
 from services.catalogue_log import EXPORTED_CHANGES, changes_table
 from services.dead_letter_log import OPEN_LETTERS_EXPORT
 
@@ -25,12 +27,14 @@ __all__ = ["export_journal", "export_table", "unlanded_events"]
 _BATCH = {
     "events": 50_000,
     "decisions": 2_000,
+    "agent_decisions": 10_000,
     "dead_letters": 5_000,
     "items": 20_000,
 }  # rows held in memory; a decision is about 10 kB
 _SCHEMAS = {
     "events": EVENT_SCHEMA,
     "decisions": DECISION_SCHEMA,
+    "agent_decisions": AGENT_DECISION_SCHEMA,
     "dead_letters": DEAD_LETTER_SCHEMA,
     "items": CATALOGUE_SCHEMA,
 }
@@ -48,23 +52,26 @@ select row, slate_features, coalesce(identities.user_id, decisions.user_id)
 from decisions left join identities on identities.anonymous_user_id = decisions.user_id
 order by seq
 """
-_QUERIES = {"events": _EVENTS, "decisions": _DECISIONS, "dead_letters": OPEN_LETTERS_EXPORT, "items": EXPORTED_CHANGES}
+_QUERIES = {
+    "events": _EVENTS,
+    "decisions": _DECISIONS,
+    "agent_decisions": EXPORTED_AGENT_DECISIONS,
+    "dead_letters": OPEN_LETTERS_EXPORT,
+    "items": EXPORTED_CHANGES,
+}
 # Where to look whether a journal, which may be of an earlier version, has the table.
 _STORED_AS = {"dead_letters": "dead_letter_fates", "items": "catalogue"}
 
+
 # JSON holds times as integers of milliseconds; the feature bytes travel beside it.
-_DECISION_JSON = pa.schema(
-    [
-        pa.field(field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)
-        for field in DECISION_SCHEMA
-        if field.name != "slate_features"
-    ]
-)
+def _as_json(schema: pa.Schema) -> pa.Schema:
+    kinds = [(field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type) for field in schema]
+    return pa.schema([(name, kind) for name, kind in kinds if name != "slate_features"])
 
 
 def export_journal(workspace: Workspace) -> dict[str, int]:
-    """Write landing/journal/{events,decisions,dead_letters,items}.parquet from one snapshot; rows written
-    by table.
+    """Write landing/journal/{events,decisions,agent_decisions,dead_letters,items}.parquet from one snapshot; rows
+    written by table.
 
     All are always written, empty ones too; the same journal gives the same bytes. Memory is
     bounded by a batch. Each file is written aside, synced and renamed.
@@ -72,6 +79,7 @@ def export_journal(workspace: Workspace) -> dict[str, int]:
     targets = {
         "events": workspace.journal_events,
         "decisions": workspace.journal_decisions,
+        "agent_decisions": workspace.journal_agent_decisions,
         "dead_letters": workspace.journal_dead_letters,
         "items": workspace.journal_items,
     }
@@ -131,6 +139,10 @@ def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
     while rows := cursor.fetchmany(_BATCH[name]):
         if name == "decisions":
             yield _decision_table(rows)
+        elif name == "agent_decisions":
+            texts, user_ids = zip(*rows, strict=True)
+            # What the answer said beside the record (its template, its variables) stays in the journal.
+            yield _from_json(texts, AGENT_DECISION_SCHEMA, {"user_id": pa.array(user_ids, pa.string())}, "ignore")
         else:
             yield changes_table(rows) if name == "items" else _table(rows, _SCHEMAS[name])
 
@@ -143,14 +155,17 @@ def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
 
 def _decision_table(rows: list[tuple[Any, ...]]) -> pa.Table:
     texts, features, user_ids = zip(*rows, strict=True)
+    beside = {"slate_features": pa.array(features, pa.binary()), "user_id": pa.array(user_ids, pa.string())}
+    return _from_json(texts, DECISION_SCHEMA, beside, "error")
+
+
+def _from_json(texts: Sequence[bytes], schema: pa.Schema, beside: Mapping[str, pa.Array], unexpected: str) -> pa.Table:
+    """JSON texts in the columns of a schema, those that came beside them taken instead; a younger column is null."""
     lines = b"\n".join(texts)
     table = pj.read_json(
         io.BytesIO(lines),
         read_options=pj.ReadOptions(block_size=min(len(lines) + 1, 2**31 - 1)),  # a row must not straddle blocks
-        parse_options=pj.ParseOptions(explicit_schema=_DECISION_JSON, unexpected_field_behavior="error"),
+        parse_options=pj.ParseOptions(explicit_schema=_as_json(schema), unexpected_field_behavior=unexpected),
     )
-    by_name = {name: table[name].combine_chunks() for name in table.column_names}
-    by_name["slate_features"] = pa.array(features, pa.binary())
-    by_name["user_id"] = pa.array(user_ids, pa.string())
-    columns = [by_name[field.name].cast(field.type) for field in DECISION_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)
+    by_name = {**{name: table[name].combine_chunks() for name in table.column_names}, **beside}
+    return pa.Table.from_arrays([by_name[field.name].cast(field.type) for field in schema], schema=schema)

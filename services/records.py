@@ -10,6 +10,7 @@ from recommender.events import Interaction
 
 __all__ = [
     "ANONYMOUS_PREFIX",
+    "AgentDecision",
     "CatalogueRow",
     "DeadLetter",
     "Entry",
@@ -90,6 +91,24 @@ class CatalogueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentDecision:
+    """What an agent decided in the moment, and on which ground: `row` has the columns of AGENT_DECISION_SCHEMA.
+
+    `people` are all ids of the person, and `latest_send` the number of the last message to any of them that was seen;
+    `in_stock` is how many messages of its action may go out in the moment at all (None: no bound).
+    """
+
+    row: Mapping[str, Any]
+    people: tuple[str, ...]
+    latest_send: int = 0
+    in_stock: int | None = None
+
+    @property
+    def is_message(self) -> bool:
+        return self.row["send_at"] is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What one request wants on disk before it is answered; stored whole or not at all."""
 
@@ -98,11 +117,14 @@ class Entry:
     decision: Mapping[str, Any] | None = None  # the columns of DECISION_SCHEMA
     items: tuple[CatalogueRow, ...] = ()
     settled: tuple[Settled, ...] = ()
+    agent_decision: AgentDecision | None = None
 
     @property
     def needs_sync(self) -> bool:
-        """Whether it must survive a loss of power as soon as it is acknowledged; a decision must survive a kill."""
-        return bool(self.messages or self.dead_letters or self.items or self.settled)
+        """Whether it must survive a loss of power as soon as it is acknowledged; a decision must survive a kill, and
+        one that sends something both: caps count it."""
+        is_sent = self.agent_decision is not None and self.agent_decision.is_message
+        return bool(self.messages or self.dead_letters or self.items or self.settled or is_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +136,4 @@ class Receipt:
     events: int = 0
     rejected: tuple[str, ...] = field(default=())  # reasons
     items: int = 0  # rows of the catalogue that changed something
+    agent_decision: str = ""  # what `agent_log` made of it
