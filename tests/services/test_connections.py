@@ -13,14 +13,22 @@ import uvicorn
 
 from services import connections
 from services.connections import GuardedProtocol
+from services.listening import PromptServer
 
 HEAD_SECONDS = 0.2
+IDLE_SECONDS = 0.6
+SLOW_SECONDS = 0.9  # longer than a connection may idle
+
+open_connections: list[int] = []  # at each answer
 
 
 async def tell_size(scope, receive, send) -> None:
-    """Answers every request with the number of bytes in its body."""
+    """Answers every request with the number of bytes in its body; `/slow` keeps the whole worker busy meanwhile."""
     if scope["type"] != "http":
         return
+    open_connections.append(len(scope["state"]["server"].server_state.connections))
+    if scope["path"] == "/slow":
+        time.sleep(SLOW_SECONDS)
     size, more = 0, True
     while more:
         message = await receive()
@@ -57,12 +65,23 @@ class Line:
             return False
 
 
+class Open(PromptServer):
+    """Lets the application see the server."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.lifespan.state["server"] = self
+
+
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     monkeypatch.setattr(connections, "HEAD_SECONDS", HEAD_SECONDS)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(tell_size, http=GuardedProtocol, lifespan="off", log_config=None, timeout_keep_alive=30)
-    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    config = uvicorn.Config(
+        tell_size, http=GuardedProtocol, lifespan="off", log_config=None, timeout_keep_alive=IDLE_SECONDS
+    )
+    server = Open(config)
+    open_connections.clear()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     with socket.create_connection(listener.getsockname(), timeout=10) as opened:
@@ -111,8 +130,35 @@ def test_a_head_beyond_its_size_ends_the_connection(line: Line):
 
 
 def test_connections_beyond_the_bound_are_told_to_come_back(line: Line, monkeypatch: pytest.MonkeyPatch):
+    """Whatever they have sent by then: a reset would take the answer along."""
     assert line.ask(post(1))
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
-    with socket.create_connection(line.socket.getpeername(), timeout=10) as second:
-        assert b"429 Too Many Requests" in second.recv(1_000).splitlines()[0]
+    for sent in (b"", post(100_000)):
+        with socket.create_connection(line.socket.getpeername(), timeout=10) as second:
+            second.sendall(sent)
+            told = b"".join(iter(lambda: second.recv(1_000), b""))
+            assert told.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n")
     assert line.ask(post(2)).endswith(b"2")
+
+
+def test_all_who_came_while_a_worker_was_busy_are_let_in_before_the_first_of_them_is_answered(line: Line):
+    """libuv accepts one connection in each turn of its loop, which behind slow answers kept people out for long."""
+    line.socket.sendall(post(0).replace(b"/", b"/slow", 1))
+    time.sleep(0.3)
+    others = [socket.create_connection(line.socket.getpeername(), timeout=10) for _ in range(60)]
+    for other in others:
+        other.sendall(post(1))
+    for other in others:
+        assert other.recv(1_000).endswith(b"\r\n\r\n1")
+        other.close()
+    assert open_connections == [1, *[61] * 60]
+
+
+def test_a_request_that_came_in_time_is_answered_though_the_worker_was_too_busy_to_read_it(line: Line):
+    """The time of an idle connection is over when the worker looks again, but bytes are waiting."""
+    assert line.ask(post(1))
+    with socket.create_connection(line.socket.getpeername(), timeout=10) as busy:
+        busy.sendall(post(0).replace(b"/", b"/slow", 1))
+        time.sleep(0.3)
+        assert line.ask(post(2)).endswith(b"\r\n\r\n2")
+    assert line.is_ended_within(2 + IDLE_SECONDS)  # and idle ones are closed all the same
