@@ -14,7 +14,7 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.panels import Panel
-from recommender.retrieval.seeds import Seeds
+from recommender.retrieval.seeds import Seeds, bounds_of
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
@@ -41,15 +41,16 @@ class UserBatch:
     recent_user: Integers
     recent_item: Integers  # −1 where the item is not in the table
     _decoded: dict[str, Integers] = field(default_factory=dict, repr=False, compare=False)
+    _faded: dict[float, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, users: UserStates, contexts: Contexts, items: ItemTable) -> UserBatch:
         """Look the histories' items up; `contexts` has one entry a user."""
         assert len(users) == len(contexts), f"{len(users)} users, {len(contexts)} contexts"
         item = items.positions(users.flat("history_item_ids"))
-        owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("history_item_ids")))
+        owner = _owners(users.offsets("history_item_ids"))
         known = (item >= 0).nonzero()[0]
-        recent_owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("recent_item_ids")))
+        recent_owner = _owners(users.offsets("recent_item_ids"))
         recent = items.positions(users.flat("recent_item_ids"))
         return cls(users, contexts, items, owner[known], item[known], known, recent_owner, recent)
 
@@ -74,6 +75,8 @@ class UserBatch:
     def context_items(self) -> tuple[Integers, Integers]:
         """(user row, item index) of each item that a context names, in the order named; −1 for an unknown one."""
         named = self.contexts.context_item_ids
+        if not any(named):
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         owner = np.repeat(np.arange(len(self)), [len(items) for items in named])
         return owner, self.items.positions([item for items in named for item in items])
 
@@ -88,10 +91,16 @@ class UserBatch:
         age = self.contexts.at_ms[self.history_user] - self.history("last_ms")
         return np.asarray(np.maximum(age, 0) / DAY_MS)
 
+    def history_fade(self, half_life_days: float) -> npt.NDArray[np.float64]:
+        """2^(−age / half-life) of each history item; several generators ask for the same half-life."""
+        found = self._faded.get(half_life_days)
+        if found is None:
+            found = self._faded[half_life_days] = np.exp2(-self.history_age_days / half_life_days)
+        return found
+
     @cached_property
     def history_offsets(self) -> Integers:
-        counts = np.bincount(self.history_user, minlength=len(self))
-        return np.concatenate([[0], np.cumsum(counts)])
+        return bounds_of(self.history_user, len(self))
 
     def slice(self, start: int, length: int) -> UserBatch:
         """Some users of the batch, without looking their items up again."""
@@ -119,6 +128,13 @@ class UserBatch:
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_matrix:
         """Users × items with one value a history entry, float32."""
         return self.seeds(values).matrix()
+
+
+def _owners(offsets: Integers) -> Integers:
+    """User row of each flat value of a list column."""
+    if len(offsets) == 2:
+        return np.zeros(offsets[1], dtype=np.int64)
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 class CandidateGenerator(Protocol):

@@ -52,7 +52,7 @@ class EaseGenerator:
     name: str = "ease"  # also the prefix of its arrays: two fits live in one retriever
 
     def scores(self, batch: UserBatch) -> Panel:
-        return batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days)).follow(self.weights)
+        return batch.seeds(batch.history_fade(self.config.half_life_days)).follow(self.weights)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return matrix_arrays(self.name, self.weights)
@@ -141,7 +141,7 @@ class AlsGenerator:
     name: str = "als"
 
     def scores(self, batch: UserBatch) -> Panel:
-        history = batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days))
+        history = batch.seeds(batch.history_fade(self.config.half_life_days))
         people = Seeds.dense(history.fold(self.fold_in))
         return DensePanel(people.fold(self.item_factors), self._covered)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recommender.retrieval.candidates import UserBatch
+from recommender.retrieval.item_likeness import ItemLikeness, LikeItems
 from recommender.retrieval.item_vectors import ItemVectors, item_vectors
 from recommender.retrieval.likeness import LikenessPanel, LikenessRow
 from recommender.retrieval.panels import Panel
@@ -47,7 +48,7 @@ class ContentGenerator:
     name: str = "content"
 
     def scores(self, batch: UserBatch) -> Panel:
-        weight = np.log1p(batch.history("strengths")) * np.exp2(-batch.history_age_days / self.config.half_life_days)
+        weight = np.log1p(batch.history("strengths")) * batch.history_fade(self.config.half_life_days)
         weight *= self.vectors.is_described[batch.history_item]
         total = np.bincount(batch.history_user, weights=weight, minlength=len(batch))
         seeds = batch.seeds(weight / np.maximum(total, 1e-12)[batch.history_user])
@@ -78,6 +79,8 @@ class LikeRecentGenerator:
     def scores(self, batch: UserBatch) -> Panel:
         user, item = self._seeds(batch)
         features = self.config.profile_features
+        if len(batch) == 1 and self._known is not None:
+            return LikeItems([self._known.of(one) for one in item.tolist()])
         if len(batch) == 1:
             one, bounds = np.ones(1, dtype=np.float32), np.array([0, 1])
             seeds = [Seeds(item[row : row + 1], one, bounds, len(batch.items)) for row in range(len(item))]
@@ -91,13 +94,15 @@ class LikeRecentGenerator:
     def _seeds(self, batch: UserBatch) -> tuple[Integers, Integers]:
         """(user, item), the context's items where there are any, else the last distinct ones that were not skipped."""
         shown_user, shown = batch.context_items
+        if len(batch) == 1:
+            latest = shown if batch.has_context[0] else batch.recent_item[~batch.recent_is_skip]
+            item = dict.fromkeys(one for one in latest.tolist() if one >= 0)
+            found = np.array(list(item)[: self.config.recent_items], dtype=np.int64)
+            return np.zeros(len(found), dtype=np.int64), found
         usual = ~batch.recent_is_skip & ~batch.has_context[batch.recent_user]
         user = np.concatenate([shown_user, batch.recent_user[usual]])
         item = np.concatenate([shown, batch.recent_item[usual]])
         user, item = user[item >= 0], item[item >= 0]
-        if len(batch) == 1:
-            item = np.array(list(dict.fromkeys(item.tolist()))[: self.config.recent_items], dtype=np.int64)
-            return np.zeros(len(item), dtype=np.int64), item
         _, first = np.unique(user * len(batch.items) + item, return_index=True)
         first = np.sort(first)
         first = first[np.argsort(user[first], kind="stable")]
@@ -109,6 +114,13 @@ class LikeRecentGenerator:
     @cached_property
     def _lists(self) -> sparse.csr_matrix:
         return self.vectors.lists(self.config.list_length)
+
+    @cached_property
+    def _known(self) -> ItemLikeness | None:
+        """None where the catalogue is too large for it."""
+        if not ItemLikeness.suits(self.vectors):
+            return None
+        return ItemLikeness(self.vectors, self._lists, self.config.profile_features)
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}

@@ -14,8 +14,8 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
-from recommender.retrieval.panels import Panel
-from recommender.retrieval.seeds import Seeds
+from recommender.retrieval.panels import Panel, SharedPanel, SharedScores
+from recommender.retrieval.seeds import Seeds, bounds_of
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
@@ -80,7 +80,7 @@ class CovisitationGenerator:
     name: str = "covisitation"
 
     def scores(self, batch: UserBatch) -> Panel:
-        return batch.seeds(np.exp2(-batch.history_age_days / self.config.half_life_days)).follow(self._neighbours)
+        return batch.seeds(batch.history_fade(self.config.half_life_days)).follow(self._neighbours)
 
     @cached_property
     def _neighbours(self) -> sparse.csr_matrix:
@@ -121,12 +121,13 @@ class SessionGenerator:
         weight = np.exp2((at - newest[owner]) / (DAY_MS * self.config.session_half_life_days))
         item = np.where(batch.recent_is_skip, -1, item)
         shown_owner, shown = batch.context_items
-        owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
-        weight = np.concatenate([np.ones(len(shown)), weight])
+        if len(shown):
+            owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
+            weight = np.concatenate([np.ones(len(shown)), weight])
         # By user, context items first: repeated items add up in that order, in every batch alike.
-        order = np.argsort(owner, kind="stable")
+        order = np.argsort(owner, kind="stable") if len(shown) else np.arange(len(owner))
         order = order[item[order] >= 0]
-        starts = np.concatenate([[0], np.cumsum(np.bincount(owner[order], minlength=len(batch)))])
+        starts = bounds_of(owner[order], len(batch))
         return Seeds(item[order], weight[order].astype(np.float32), starts, len(batch.items))
 
 
@@ -148,10 +149,16 @@ class BoughtTogetherGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         owner, shown = batch.context_items
+        if not len(shown):
+            return SharedPanel(self._silence, len(batch))
         known = shown >= 0
-        starts = np.concatenate([[0], np.cumsum(np.bincount(owner[known], minlength=len(batch)))])
+        starts = bounds_of(owner[known], len(batch))
         weights = np.ones(len(owner), dtype=np.float32)[known]
         return Seeds(shown[known], weights, starts, len(batch.items)).follow(self._neighbours)
+
+    @cached_property
+    def _silence(self) -> SharedScores:
+        return SharedScores(np.zeros(self.pairs.n_items, dtype=np.float32))
 
     @cached_property
     def _neighbours(self) -> sparse.csr_matrix:

@@ -42,7 +42,7 @@ class HistoryGenerator:
     name: str = "history"
 
     def scores(self, batch: UserBatch) -> Panel:
-        decay = np.exp2(-batch.history_age_days / self.config.half_life_days)
+        decay = batch.history_fade(self.config.half_life_days)
         return batch.seeds(decay * batch.history("strengths")).panel()
 
     def arrays(self) -> Arrays:
@@ -65,7 +65,7 @@ class ViewedGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         is_open = batch.history("purchase_counts") == 0
-        decay = np.exp2(-batch.history_age_days / self.config.half_life_days)
+        decay = batch.history_fade(self.config.half_life_days)
         return batch.seeds(np.where(is_open, decay * batch.history("strengths"), 0.0)).panel()
 
     def arrays(self) -> Arrays:
@@ -96,9 +96,9 @@ class ReplenishGenerator:
     name: str = "replenish"
 
     def scores(self, batch: UserBatch) -> Panel:
-        bought = batch.history("purchase_counts")
-        known = np.maximum(bought - 1, 0) * (_span_days(batch) >= self.config.min_days)
-        own = _span_days(batch) / np.maximum(known, 1)
+        bought, span = batch.history("purchase_counts"), _span_days(batch)
+        known = np.maximum(bought - 1, 0) * (span >= self.config.min_days)
+        own = span / np.maximum(known, 1)
         typical, prior = self.gap_days[batch.history_item], self.config.prior
         gap = np.maximum((known * own + prior * typical) / (known + prior), self.config.min_days)
         again = (known + 2 * self.repeat[batch.history_item]) / (known + 2)

@@ -12,10 +12,17 @@ from scipy import sparse
 from recommender.retrieval.panels import DENSE_ITEMS, DensePanel, Panel, RowPanel, panel_of
 from recommender.retrieval.row_products import dense_product, rows_of, summed, summed_sparse
 
-__all__ = ["Seeds"]
+__all__ = ["Seeds", "bounds_of"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+
+
+def bounds_of(owner: Integers, n_users: int) -> Integers:
+    """Offsets (n_users + 1) of entries whose user rows ascend."""
+    if n_users == 1:
+        return np.array([0, len(owner)])
+    return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_users))])
 
 
 @dataclass(frozen=True)
@@ -66,5 +73,7 @@ class Seeds:
         """Each user weighs every row: float32 (n_users, height). A sparse product still, since dense BLAS gives other
         bits for other batch shapes."""
         n_users, height = values.shape
+        if n_users == 1:
+            return cls(np.arange(height), values[0], np.array([0, height]), height)
         columns = np.tile(np.arange(height), n_users)
         return cls(columns, values.ravel(), np.arange(n_users + 1) * height, height)

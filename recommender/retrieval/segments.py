@@ -14,7 +14,7 @@ from scipy import sparse
 
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.panels import Panel
-from recommender.retrieval.seeds import Seeds
+from recommender.retrieval.seeds import Seeds, bounds_of
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
 from recommender.states import ItemTable
 
@@ -58,6 +58,10 @@ class PopularSegmentGenerator:
             "channel": _first_known(at.channel, users.texts("channel")),
         }
         place = np.stack([self._rows(kind, texts) for kind, texts in known.items()], axis=1)
+        if len(batch) == 1:
+            own = place[0][place[0] >= 0]
+            weights = np.full(len(own), 1.0 / max(len(own), 1), dtype=np.float32)
+            return Seeds(own, weights, np.array([0, len(own)]), len(self.names)).follow(self.shares)
         user, kind = np.nonzero(place >= 0)
         count = (place >= 0).sum(axis=1)
         starts = np.concatenate([[0], np.cumsum(count)])
@@ -123,12 +127,12 @@ class PopularCategoryGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         code = self.categories[batch.history_item]
-        weight = np.log1p(batch.history("strengths")) * np.exp2(-batch.history_age_days / self.config.half_life_days)
+        weight = np.log1p(batch.history("strengths")) * batch.history_fade(self.config.half_life_days)
         weight = np.where(code >= 0, weight, 0.0)
         total = np.bincount(batch.history_user, weights=weight, minlength=len(batch))
         share = weight / np.maximum(total, 1e-12)[batch.history_user]
         known = code >= 0
-        starts = np.concatenate([[0], np.cumsum(np.bincount(batch.history_user[known], minlength=len(batch)))])
+        starts = bounds_of(batch.history_user[known], len(batch))
         seeds = Seeds(code[known], share[known].astype(np.float32), starts, self.shares.shape[0])
         return seeds.follow(self.shares)
 

@@ -1,0 +1,130 @@
+"""How alike single items are to all others, worked out when first asked for and kept. Nothing of a person enters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recommender.retrieval.item_vectors import ItemVectors
+from recommender.retrieval.likeness import HEAD
+from recommender.retrieval.panels import DENSE_ITEMS, Excluded, best_of_row
+from recommender.retrieval.row_products import rows_of
+from recommender.retrieval.seeds import Seeds
+
+__all__ = ["ItemLikeness", "LikeItem", "LikeItems"]
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+KEPT_BYTES = 32_000_000  # of a generator in each process: the 2,000 latest of 2,000 items, 250 of 16,000
+
+
+@dataclass(frozen=True)
+class LikeItem:
+    """One item beside all: `exact` float32 (n_items) its likeness, without what the item brought to itself; `order`
+    int32 the others as the champion lists propose them, the best first, of equals the lower index."""
+
+    exact: Floats
+    order: npt.NDArray[np.int32]
+
+    @cached_property
+    def head(self) -> npt.NDArray[np.int32]:
+        """What is proposed where nothing is excluded."""
+        return self.order[:HEAD]
+
+    def proposed(self, limit: int, excluded: Excluded) -> Integers:
+        """The first `limit` that are not excluded."""
+        order = self.order
+        if excluded.pairs is not None:
+            order = order[~np.isin(order, excluded.pairs[1])]
+        stop = limit
+        while excluded.items is not None:
+            chosen = order[:stop]
+            chosen = chosen[~excluded.items[chosen]]
+            if len(chosen) >= limit or stop >= len(order):
+                order = chosen
+                break
+            stop *= 4
+        return order[:limit].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class LikeItems:
+    """The panel of one person, who scores an item by the likest of some: the bits of `LikenessPanel`."""
+
+    seeds: Sequence[LikeItem]
+
+    def top(self, limit: int, excluded: Excluded) -> tuple[Integers, Integers]:
+        found = [np.zeros(0, dtype=np.int64), *(seed.proposed(max(limit, HEAD), excluded) for seed in self.seeds)]
+        item = np.unique(np.concatenate(found))
+        chosen = item[best_of_row(self.at(item, item), limit)]
+        return np.zeros(len(chosen), dtype=np.int64), chosen
+
+    def at(self, user: Integers, item: npt.NDArray[np.integer]) -> Floats:
+        if not self.seeds:
+            return np.zeros(len(item), dtype=np.float32)
+        highest = self.seeds[0].exact[item]
+        for seed in self.seeds[1:]:
+            np.maximum(highest, seed.exact[item], out=highest)
+        return highest
+
+    def best(self) -> Floats:
+        if not self.seeds:
+            return np.zeros(1, dtype=np.float32)
+        heads = self.seeds[0].head if len(self.seeds) == 1 else np.concatenate([seed.head for seed in self.seeds])
+        return self.at(heads, heads).max(initial=0, keepdims=True)
+
+
+class ItemLikeness:
+    """`of` an item costs some 0.1 ms the first time, nothing after that: of the people who come one after the other
+    many looked at the same items, and what they are like changes with the catalogue alone."""
+
+    def __init__(self, vectors: ItemVectors, lists: sparse.csr_matrix, features: int) -> None:
+        """`lists`: champions of each feature, as `ItemVectors.lists`; `features`: as many of an item look in them."""
+        self._vectors, self._lists, self._features = vectors, lists, features
+        self._kept: dict[int, LikeItem] = {}
+        self._making = threading.Lock()  # one making at a time: the shadow's thread asks, too
+        self._most = max(1, KEPT_BYTES // (8 * max(len(vectors.merit), 1)))
+
+    @staticmethod
+    def suits(vectors: ItemVectors) -> bool:
+        """Whether rows over the whole catalogue are short enough, and sums by feature run in the order of the items'
+        own features, which the bits depend on."""
+        return len(vectors.merit) <= DENSE_ITEMS and bool(vectors.matrix.has_sorted_indices)
+
+    def of(self, item: int) -> LikeItem:
+        """See LikeItem."""
+        found = self._kept.get(item)
+        if found is None:
+            with self._making:
+                found = self._made(item)
+                while len(self._kept) >= self._most:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[item] = found
+        return found
+
+    @cached_property
+    def _by_feature(self) -> sparse.csr_matrix:
+        return self._vectors.matrix.T.tocsr()
+
+    def _made(self, item: int) -> LikeItem:
+        matrix, n_items = self._vectors.matrix, len(self._vectors.merit)
+        own = slice(matrix.indptr[item], matrix.indptr[item + 1])
+        features, weights = matrix.indices[own], matrix.data[own]
+        rows = rows_of(self._by_feature, features)
+        found = np.bincount(rows.columns, weights=weights[rows.owner()] * rows.values, minlength=n_items)
+        found[item] -= 1.0
+        exact = np.maximum(found, 0.0).astype(np.float32)
+        strongest = best_of_row(weights, self._features)
+        bounds = np.array([0, len(strongest)])
+        panel = Seeds(features[strongest], weights[strongest], bounds, matrix.shape[1]).follow(self._lists)
+        scores = panel.at(np.zeros(n_items, dtype=np.int64), np.arange(n_items))
+        scores[item] = 0
+        positive = np.flatnonzero(scores > 0)
+        return LikeItem(exact, positive[np.argsort(-scores[positive], kind="stable")].astype(np.int32))
