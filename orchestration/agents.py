@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +23,20 @@ from orchestration.tables import read_as_of_ms, read_mart
 from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_file import read_agent_files
 from recommender.agents.agent_model import load_agent_model, save_agent_model
+from recommender.agents.audience import Audience
+from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.learning import learn
+from recommender.agents.published_audience import PublishedAudience, publish_audience
 from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, conformed, sends_of
 from recommender.agents.sends import SEND_SCHEMA, Sends
 from recommender.agents.slots import RememberedSlots, SlotFiller
-from recommender.errors import InputError
+from recommender.agents.turns import alone
+from recommender.errors import InputError, IntegrityError
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace, write_bytes_atomically
+from services.agent_log import online_sends, online_stock
+from services.consent_log import said_consents
 
 __all__ = [
     "AgentAtWork", "decide_agent", "learn_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
@@ -84,12 +88,15 @@ def decide_agent(
     workspace: Workspace, work: AgentAtWork, decided_ms: int, tell: Callable[[str], None] = _LOG.info
 ) -> pa.Table:
     """What the agent decides at that moment, in AGENT_DECISION_SCHEMA; nothing is written. `tell` hears of progress."""
-    return _decided(workspace, work, decided_ms, open_slots(workspace, work.agent, decided_ms, tell))
+    audience = query_audience(workspace.marts, work.agent.audience, decided_ms)
+    return _decided(workspace, work, audience, decided_ms, open_slots(workspace, work.agent, decided_ms, tell))
 
 
-def _decided(workspace: Workspace, work: AgentAtWork, decided_ms: int, slots: SlotFiller | None) -> pa.Table:
+def _decided(
+    workspace: Workspace, work: AgentAtWork, audience: Audience, decided_ms: int, slots: SlotFiller | None
+) -> pa.Table:
     agent = work.agent
-    audience = query_audience(workspace.marts, agent.audience, decided_ms)
+    audience = with_consents(agent, audience, said_consents(workspace), read_as_of_ms(workspace))
     sends = Sends.of(_messages(workspace, decided_ms), audience)
     model = load_agent_model(workspace.agent_model(agent.name))
     left = _left_in_stock(workspace, agent)
@@ -102,21 +109,38 @@ def run_agent(
     """Decide and write, once for each moment: a second run of the same moment reads what the first has written.
 
     Returns the decisions and whether they are new. Runs take turns, so that the caps of one see the messages of all;
-    items take minutes and are found before that. `tell` hears of progress.
+    items take minutes and are found before that. `tell` hears of progress. The audience is published, so that its
+    people can be decided for in the moment (`POST /v1/decide`).
     """
-    path = workspace.agent_decisions(work.agent.name) / f"{_file_time(decided_ms)}.parquet"
-    slots = None if path.exists() else open_slots(workspace, work.agent, decided_ms, tell)
+    name = work.agent.name
+    path = workspace.agent_decisions(name) / f"{_file_time(decided_ms)}.parquet"
+    if path.exists():
+        return conformed(pq.read_table(path)), False
+    audience = query_audience(workspace.marts, work.agent.audience, decided_ms)
+    _publish(workspace, name, audience, decided_ms)
+    slots = open_slots(workspace, work.agent, decided_ms, tell)
     if slots is not None:
         slots = RememberedSlots(slots)
-        _decided(workspace, work, decided_ms, slots)
-    with _turn(workspace):
+        _decided(workspace, work, audience, decided_ms, slots)
+    with alone(workspace.agents):
         if path.exists():
             return conformed(pq.read_table(path)), False
-        records = _decided(workspace, work, decided_ms, slots)
+        records = _decided(workspace, work, audience, decided_ms, slots)
         buffer = io.BytesIO()
         pq.write_table(records, buffer)
         write_bytes_atomically(path, buffer.getvalue())
     return records, True
+
+
+def _publish(workspace: Workspace, name: str, audience: Audience, decided_ms: int) -> None:
+    """For deciding in the moment, unless a later run has published its own; what cannot be read is replaced."""
+    path = workspace.agent_audience(name)
+    try:
+        before = PublishedAudience.open(path)
+    except IntegrityError:
+        before = None
+    if before is None or before.decided_ms <= decided_ms:
+        publish_audience(path, audience, decided_ms, read_as_of_ms(workspace))
 
 
 def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int) -> dict[str, Any]:
@@ -132,20 +156,26 @@ def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int) -> dict[st
 
 
 def read_agent_decisions(
-    workspace: Workspace, name: str, columns: list[str] | None = None, since_ms: int = 0
+    workspace: Workspace, name: str, columns: list[str] | None = None, since_ms: int = 0, *, of_runs: bool = False
 ) -> pa.Table:
-    """Every decision that an agent has written, oldest run first, or those of runs since then."""
+    """Every decision of an agent, or those since a moment: of its runs, the oldest first, then those that it took in
+    the moment, as far as the journal has been landed. `of_runs`: without these.
+    """
     files = sorted(workspace.agent_decisions(name).glob("*.parquet"))
     files = [path for path in files if _time_of_file(path) >= since_ms]
     tables = [conformed(pq.read_table(path, columns=columns), columns) for path in files]
     schema = AGENT_DECISION_SCHEMA
     empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
+    if not of_runs and workspace.journal_agent_decisions.exists():
+        own = (pc.field("agent") == name) & (pc.field("decided_at") >= pa.scalar(since_ms, pa.timestamp("ms")))
+        landed = pq.read_table(workspace.journal_agent_decisions, columns=columns, filters=own)
+        tables.append(conformed(landed, columns))
     return pa.concat_tables([empty, *tables])
 
 
 def _messages(workspace: Workspace, decided_ms: int) -> pa.Table:
-    """What all agents have sent or scheduled around a moment, in SEND_SCHEMA."""
-    found = [SEND_SCHEMA.empty_table()]
+    """What all agents have sent or scheduled around a moment, in runs and in the moment, in SEND_SCHEMA."""
+    found = [SEND_SCHEMA.empty_table(), online_sends(workspace, decided_ms - REMEMBERED_MS)]
     for folder in sorted(workspace.agents.glob("*/decisions")):
         for path in sorted(folder.glob("*.parquet")):
             if abs(_time_of_file(path) - decided_ms) <= REMEMBERED_MS:
@@ -158,21 +188,13 @@ def _left_in_stock(workspace: Workspace, agent: Agent) -> dict[str, int]:
     limited = {action.name: action.inventory for action in agent.actions if action.inventory is not None}
     if not limited:
         return {}
-    given = read_agent_decisions(workspace, agent.name, ["action"])["action"]
+    given = read_agent_decisions(workspace, agent.name, ["action"], of_runs=True)["action"]
+    taken = online_stock(workspace, agent.name)
     return {
-        name: max(0, limit - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
+        name: max(0, limit - taken.get(name, 0) - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
         for name, limit in limited.items()
         if name != NOTHING
     }
-
-
-@contextmanager
-def _turn(workspace: Workspace) -> Iterator[None]:
-    """One run at a time in a workspace; a process that dies gives its turn back."""
-    workspace.agents.mkdir(parents=True, exist_ok=True)
-    with (workspace.agents / ".turn").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _file_time(moment_ms: int) -> str:

@@ -19,6 +19,7 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from orchestration.agents import AgentAtWork, read_agent_decisions
+from orchestration.catalogue_now import items_now
 from orchestration.outbox import Outbox, Waiting
 from recommender.agents.messages import SHAPES, messages_of
 from recommender.errors import InputError
@@ -74,7 +75,7 @@ def export_messages(
     workspace: Workspace, work: AgentAtWork, out: Path, from_ms: int | None, until_ms: int | None
 ) -> int:
     """Write the messages to be sent in [from, until) as .parquet or .csv (lists as JSON); returns how many."""
-    messages = messages_of(work.agent, read_agent_decisions(workspace, work.agent.name))
+    messages = _messages(workspace, work, read_agent_decisions(workspace, work.agent.name, of_runs=True))
     at = messages["send_at"].cast(pa.int64())
     if from_ms is not None:
         messages, at = (part.filter(pc.greater_equal(at, from_ms)) for part in (messages, at))
@@ -126,10 +127,18 @@ def deliver(
         outbox.close()
 
 
+def _messages(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> pa.Table:
+    """The decisions as messages, their items described as the catalogue does now."""
+    has_items = pc.any(pc.is_valid(records["item_ids"])).as_py()
+    return messages_of(work.agent, records, items_now(workspace) if has_items else None)
+
+
 def _fill(outbox: Outbox, workspace: Workspace, work: AgentAtWork, webhook: Webhook, now_ms: int) -> None:
     """Everything decided that is not over yet; what is there already stays as it was first put."""
     since_ms = now_ms - webhook.late_ms - 2 * webhook.ahead_ms
-    messages = messages_of(work.agent, read_agent_decisions(workspace, work.agent.name, since_ms=since_ms))
+    # What was decided in the moment is sent by whoever asked for it.
+    records = read_agent_decisions(workspace, work.agent.name, since_ms=since_ms, of_runs=True)
+    messages = _messages(workspace, work, records)
     over = pc.less(messages["send_at"].cast(pa.int64()), now_ms - webhook.late_ms)
     shape = SHAPES[webhook.shape]
     moments = messages.filter(pc.invert(over))["send_at"].cast(pa.int64()).to_pylist()
