@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from recommender.attributes import CATALOGUE_ATTRIBUTES, attributes_of
 from recommender.errors import RequestError
-from recommender.events import DAY_MS
+from recommender.item_payload import COLUMNS, described
 from recommender.states import ItemTable
 
 __all__ = ["MAX_FIELDS", "MAX_PAGE", "PAGE_FIELDS", "PRESENTATION_FIELDS", "Presentation"]
 
 PRESENTATION_FIELDS = ("fields", "include_items", "explain")
-COLUMNS = ("title", "description", "category", "brand", "tags", "price", "available", "created_at")
 MAX_FIELDS = 50
 PAGE_FIELDS = ("decision_id", "page")
 MAX_PAGE = 1_000
@@ -53,27 +50,7 @@ class Presentation:
     def told(self, items: ItemTable, item_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """One object an item, with null where nothing is known; empty where the catalogue has the item no more."""
         rows = items.positions(list(item_ids)).tolist()
-        return [_told(items, row, self.fields or ()) if row >= 0 else {} for row in rows]
-
-
-def _told(items: ItemTable, row: int, fields: Sequence[str]) -> dict[str, Any]:
-    table = items.table
-
-    def of(name: str) -> Any:
-        return table[name][row].as_py()
-
-    found: dict[str, Any] = {name: of(name) or None for name in ("title", "description", "category", "brand")}
-    found["tags"] = [tag.strip() for tag in of("tags").split(",") if tag.strip()]
-    found["price"] = of("price_micros") / 1e6 if of("price_micros") else None
-    found["available"] = bool(of("is_available"))
-    found["created_at"] = _iso(of("listed_ms")) if of("listed_ms") >= DAY_MS else None
-    own = {name: value for name, value in json.loads(of("attributes") or "{}").items() if name not in found}
-    found |= own
-    return {name: found.get(name) for name in fields} if fields else found
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return [described(items, row, self.fields or ()) if row >= 0 else {} for row in rows]
 
 
 def _flag(value: object, name: str) -> bool:

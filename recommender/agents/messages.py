@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from recommender.agents.agent import NOTHING, Agent
 from recommender.errors import InputError
+from recommender.item_payload import described
+from recommender.states import ItemTable
 
 __all__ = ["MESSAGE_SCHEMA", "SHAPES", "Shape", "messages_of"]
 
@@ -27,7 +29,8 @@ MESSAGE_SCHEMA = pa.schema(
         ("action", pa.string()),
         ("template", pa.string()),
         ("variables", pa.string()),  # JSON
-        ("item_ids", pa.list_(pa.string())),
+        ("item_ids", pa.list_(pa.string())),  # what fills its slots, the first shown first
+        ("items", pa.string()),  # JSON: the same as objects, with title, price and whatever the catalogue says of them
         ("address", pa.string()),  # the audience's column `email`, where it has one
     ]
 )
@@ -41,9 +44,10 @@ class Shape(Protocol):
     def __call__(self, message: Message) -> dict[str, Any]: ...
 
 
-def messages_of(agent: Agent, records: pa.Table) -> pa.Table:
+def messages_of(agent: Agent, records: pa.Table, catalogue: ItemTable | None = None) -> pa.Table:
     """In MESSAGE_SCHEMA, by time and id: the decisions that send one of the agent's actions. One that its file no
-    longer has is not sent: nobody knows its template any more.
+    longer has is not sent: nobody knows its template any more. Items are described as the `catalogue` does; without it,
+    and where it has an item no more, by their ids alone.
     """
     names = pa.array([action.name for action in agent.actions])
     sent = records.filter(
@@ -56,10 +60,31 @@ def messages_of(agent: Agent, records: pa.Table) -> pa.Table:
         **{name: sent[name] for name in MESSAGE_SCHEMA.names if name in sent.column_names},
         "template": templates.take(place.combine_chunks()),
         "variables": variables.take(place.combine_chunks()),
+        "items": _items(sent["item_ids"].combine_chunks(), catalogue),
         "address": pc.struct_field(_addresses(sent["features"]), "email"),
     }
     table = pa.table({name: columns[name] for name in MESSAGE_SCHEMA.names}).cast(MESSAGE_SCHEMA)
     return table.sort_by([("send_at", "ascending"), ("decision_id", "ascending")])
+
+
+def _items(item_ids: pa.ListArray, catalogue: ItemTable | None) -> pa.Array:
+    """One JSON list of objects a message; each item is described once, however many are sent it."""
+    shown = item_ids.flatten()
+    distinct = pc.unique(shown)
+    texts = pa.array([_described(item_id, catalogue) for item_id in distinct.to_pylist()], pa.string())
+    told = texts.take(pc.index_in(shown, value_set=distinct))
+    starts = pc.subtract(item_ids.offsets, item_ids.offsets[0])
+    together = pc.binary_join(pa.ListArray.from_arrays(starts, told), ",")
+    lists = pc.binary_join_element_wise("[", together, "]", "")
+    return pc.if_else(item_ids.is_valid(), lists, pa.scalar(None, pa.string()))
+
+
+def _described(item_id: str, catalogue: ItemTable | None) -> str:
+    """Without the description: of complete_journey's items it takes more room than everything else of a message."""
+    row = -1 if catalogue is None else catalogue.index.get(item_id, -1)
+    about = described(catalogue, row) if catalogue is not None and row >= 0 else {}
+    about.pop("description", None)
+    return json.dumps({"item_id": item_id, **about}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _addresses(features: pa.ChunkedArray) -> pa.Array:
@@ -69,12 +94,13 @@ def _addresses(features: pa.ChunkedArray) -> pa.Array:
 
 def _plain(message: Message) -> dict[str, Any]:
     """Everything, under our own names."""
-    return {**message, "send_at": _iso(message["send_at"]), "variables": _variables(message)}
+    told = {"variables": _variables(message), "items": _items_of(message)}
+    return {**message, "send_at": _iso(message["send_at"]), **told}
 
 
 def _braze(message: Message) -> dict[str, Any]:
     """`/campaigns/trigger/schedule/create`: the template is the campaign's id."""
-    properties = {**_variables(message), "item_ids": message["item_ids"] or [], "decision_id": message["decision_id"]}
+    properties = {**_fields(message), "decision_id": message["decision_id"]}
     return {
         "campaign_id": message["template"],
         "send_id": message["decision_id"],
@@ -85,7 +111,7 @@ def _braze(message: Message) -> dict[str, Any]:
 
 def _iterable(message: Message) -> dict[str, Any]:
     """`/api/<channel>/target`: the template is the campaign's number."""
-    fields = {**_variables(message), "item_ids": message["item_ids"] or [], "decision_id": message["decision_id"]}
+    fields = {**_fields(message), "decision_id": message["decision_id"]}
     number = message["template"]
     return {
         "campaignId": int(number) if number.isdigit() else number,
@@ -104,14 +130,14 @@ def _sendgrid(message: Message) -> dict[str, Any]:
             "both, for SendGrid.",
             "Select email in the audience, and give the action `variables: {from: news@…}`.",
         )
-    data = {name: text for name, text in variables.items() if name != "from"}
+    data = {name: value for name, value in _fields(message).items() if name != "from"}
     return {
         "from": {"email": variables["from"]},
         "template_id": message["template"],
         "personalizations": [
             {
                 "to": [{"email": message["address"]}],
-                "dynamic_template_data": {**data, "item_ids": message["item_ids"] or []},
+                "dynamic_template_data": data,
                 "custom_args": {"decision_id": message["decision_id"], "user_id": message["user_id"]},
                 "send_at": int(message["send_at"].replace(tzinfo=UTC).timestamp()),
             }
@@ -122,6 +148,15 @@ def _sendgrid(message: Message) -> dict[str, Any]:
 SHAPES: Mapping[str, Shape] = MappingProxyType(
     {"plain": _plain, "braze": _braze, "iterable": _iterable, "sendgrid": _sendgrid}
 )
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    """What a template reads: the action's variables, and the items, in a template `items[0].title`."""
+    return {**_variables(message), "item_ids": message["item_ids"] or [], "items": _items_of(message)}
+
+
+def _items_of(message: Message) -> list[dict[str, Any]]:
+    return list(json.loads(message["items"] or "[]"))
 
 
 def _variables(message: Message) -> dict[str, Any]:
