@@ -14,10 +14,12 @@ from orchestration.tables import read_mart
 from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_file import read_agent
 from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.placement_slots import can_fill
 from recommender.agents.record import sends_of
 from recommender.configuration import read_configuration
 from recommender.events import EVENT_STRENGTHS
 from recommender.workspace import Workspace
+from services.model_store import aliases
 
 __all__ = ["check_agent", "run_report"]
 
@@ -49,7 +51,7 @@ def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[st
 def run_report(agent: Agent, records: pa.Table) -> dict[str, Any]:
     """Counts by arm, action, channel, window and reason, and a few messages."""
     sent = records.filter(pc.not_equal(records["action"], NOTHING))
-    examples = ("user_id", "action", "channel", "send_at", "propensity", "expected_gain")
+    examples = ("user_id", "action", "channel", "send_at", "item_ids", "propensity", "expected_gain")
     return {
         "agent": agent.name,
         "decided_at": records["decided_at"][0].as_py() if len(records) else None,
@@ -60,9 +62,19 @@ def run_report(agent: Agent, records: pa.Table) -> dict[str, Any]:
         "actions": _counts(records, "action"),
         "channels": _counts(sent, "channel"),
         "windows": _counts(sent, "send_window"),
+        **_of_items(sent),
         "why nothing": _counts(records.filter(pc.equal(records["action"], NOTHING)), "reason"),
         "examples": sent.slice(0, EXAMPLES).select(list(examples)).to_pylist(),
     }
+
+
+def _of_items(sent: pa.Table) -> dict[str, Any]:
+    """Who proposed the items of the messages with slots; nothing where there are none."""
+    filled = sent.filter(pc.is_valid(sent["item_ids"]))
+    if not len(filled):
+        return {}
+    sources = pa.table({"source": pc.list_flatten(filled["item_sources"])})
+    return {"with items": _counts(filled, "placement"), "items from": _counts(sources, "source")}
 
 
 def _counts(records: pa.Table, column: str) -> dict[str, int]:
@@ -106,13 +118,22 @@ def _of_outcomes(workspace: Workspace, agent: Agent) -> list[str]:
 
 
 def _of_placements(workspace: Workspace, agent: Agent) -> list[str]:
-    known = list(read_configuration(workspace.configuration).placements)
-    return [
-        f"action {action.name} is filled by the placement {action.placement}, which is not there"
-        + _near(action.placement, known)
-        for action in agent.actions
-        if action.placement is not None and action.placement not in known
-    ]
+    """Placements that are not there, or cannot fill an action's slots, and a champion that is not."""
+    known = read_configuration(workspace.configuration).placements
+    told = []
+    for action in agent.actions:
+        placement = known.get(action.placement or "")
+        fills = f"action {action.name} is filled by the placement {action.placement}, which"
+        if action.placement is not None and placement is None:
+            told.append(f"{fills} is not there{_near(action.placement, list(known))}")
+        elif placement is not None and not can_fill(placement, action.slots):
+            needs = (
+                f"needs {', '.join(placement.requires)}" if placement.requires else f"shows at most {placement.max_k}"
+            )
+            told.append(f"{fills} {needs}: it is given to nobody")
+    if any(action.slots for action in agent.actions) and "champion" not in aliases(workspace):
+        told.append("there is no champion to fill slots: actions with slots are given to nobody")
+    return told
 
 
 def _near(name: str, known: list[str]) -> str:
