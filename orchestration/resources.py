@@ -55,6 +55,7 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
             "NEXTBEST_WAREHOUSE": str(space.warehouse),
             "NEXTBEST_MARTS": str(space.marts),
             "NEXTBEST_JOURNAL": str(space.journal_events.parent),
+            "NEXTBEST_AGENTS": str(space.agents),
             "DBT_TARGET_PATH": str(space.dbt_target),
             "DBT_LOG_PATH": str(space.dbt_target),
         }

@@ -21,10 +21,24 @@ from recommender.decision.logged.columns import ColumnChoice
 from recommender.events import DAY_MS
 
 __all__ = [
-    "MESSAGE", "MICROS", "GoalEvents", "closed", "costs_of", "goal_events", "message_log", "rewards_of",
-    "sending_log", "to_log", "window_log",
+    "AGENT_OUTCOME_SCHEMA", "MESSAGE", "MICROS", "GoalEvents", "closed", "costs_of", "goal_events", "message_log",
+    "outcomes_of", "rewards_of", "sending_log", "to_log", "window_log",
 ]  # fmt: skip
 
+# Grain: one decision whose window has closed.
+AGENT_OUTCOME_SCHEMA = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("agent", pa.string()),
+        ("user_id", pa.string()),
+        ("decided_at", pa.timestamp("ms")),
+        ("closed_at", pa.timestamp("ms")),  # the end of the goal's window
+        ("earned", pa.float64()),  # in units of the goal's value
+        ("cost", pa.float64()),  # of the message, and of its offer where something wanted followed
+        ("reward", pa.float64()),  # earned less cost: what the agent learns from
+        ("is_wanted", pa.bool_()),  # whether an outcome of positive weight came
+    ]
+)
 MESSAGE = "message"  # the action of saying anything at all
 MICROS = 1_000_000
 
@@ -46,11 +60,35 @@ def rewards_of(agent: Agent, records: pa.Table, events: pa.Table) -> Floats:
 
     An offer costs where it was sent and something wanted followed.
     """
+    earned, wanted = _earned(agent.goal, records, events)
+    return np.asarray(earned - costs_of(agent, records, wanted))
+
+
+def outcomes_of(agent: Agent, records: pa.Table, events: pa.Table, now_ms: int) -> pa.Table:
+    """What each decision whose window had closed at `now_ms` earned, in AGENT_OUTCOME_SCHEMA; `reward` is to the bit
+    what `rewards_of` says.
+    """
+    records = closed(records, agent.goal, now_ms)
+    earned, wanted = _earned(agent.goal, records, events)
+    cost = costs_of(agent, records, wanted)
+    ends = records["decided_at"].cast(pa.int64()).to_numpy() + round(agent.goal.window_days * DAY_MS)
+    return pa.table(
+        {
+            **{name: records[name] for name in ("decision_id", "agent", "user_id", "decided_at")},
+            "closed_at": pa.array(ends).cast(pa.timestamp("ms")),
+            "earned": earned,
+            "cost": cost,
+            "reward": earned - cost,
+            "is_wanted": wanted,
+        }
+    ).cast(AGENT_OUTCOME_SCHEMA)
+
+
+def _earned(goal: Goal, records: pa.Table, events: pa.Table) -> tuple[Floats, Mask]:
     people = pc.unique(records["user_id"])
     users = pc.index_in(records["user_id"], value_set=people).to_numpy().astype(np.int64)
     moments = records["decided_at"].cast(pa.int64()).to_numpy()
-    earned, wanted = goal_events(agent.goal, events, people).within(users, moments, agent.goal.window_days)
-    return np.asarray(earned - costs_of(agent, records, wanted))
+    return goal_events(goal, events, people).within(users, moments, goal.window_days)
 
 
 def costs_of(agent: Agent, records: pa.Table, wanted: Mask) -> Floats:

@@ -58,6 +58,7 @@ class Warehouse:
             "NEXTBEST_WAREHOUSE": str(self.workspace.warehouse),
             "NEXTBEST_MARTS": str(self.workspace.marts),
             "NEXTBEST_JOURNAL": str(self.workspace.landing / "journal"),
+            "NEXTBEST_AGENTS": str(self.workspace.agents),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "0",
         }
         known = {
