@@ -50,8 +50,11 @@ def _release(workspace: Workspace) -> dict[str, Any]:
     """The canary, what was refused and why, the last changes, and how the bundles of each running worker do."""
     from services.champion import worker_facts
     from services.release import release_facts
+    from services.respawning import crash_facts
 
-    return {**release_facts(workspace), "workers": worker_facts(workspace) or "none is running"}
+    workers = {"workers": worker_facts(workspace) or "none is running"}
+    crashes = crash_facts(workspace)
+    return {**release_facts(workspace), **workers, **({"crashes": crashes} if crashes else {})}
 
 
 def _objective(workspace: Workspace) -> dict[str, Any]:

@@ -119,6 +119,11 @@ class Workspace:
         """How the bundles of each worker do, one small file a worker, noted by itself."""
         return self.models / "workers"
 
+    @property
+    def crashes(self) -> Path:
+        """There while workers end soon after their start: what their supervisor noted of it (JSON)."""
+        return self.models / "crashes.json"
+
     # decision
     @property
     def journal(self) -> Path:

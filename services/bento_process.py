@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from recommender.workspace import Workspace
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
@@ -36,6 +37,7 @@ def main(host: str, port: int, parent: int, service: str = SERVICE) -> None:
 
     log_as_json()
     _look_often()
+    _respawn_patiently()
     Nextbest.inject_config()  # type: ignore[attr-defined]  # the workers' number and the rest, as the class declares them
     serve_http(
         service,
@@ -52,6 +54,17 @@ def _look_often() -> None:
     from bentoml._internal.utils import circus  # type: ignore[import-untyped]
 
     circus.create_standalone_arbiter = functools.partial(circus.create_standalone_arbiter, check_delay=LOOK_SECONDS)
+
+
+def _respawn_patiently() -> None:
+    """BentoML takes circus's own watcher by its name when it starts."""
+    from circus import watcher  # type: ignore[import-untyped]
+
+    from services.patient_watcher import PatientWatcher
+    from services.respawning import Respawning
+
+    PatientWatcher.respawning = Respawning(Workspace.from_environment())
+    watcher.Watcher = PatientWatcher
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.door import Door
+from services.respawning import crash_facts
 from services.scrape import exposition
 
 __all__ = ["alive", "prometheus", "ready"]
@@ -21,5 +22,6 @@ async def alive(request: Request, door: Door) -> Response:
 
 
 async def ready(request: Request, door: Door) -> Response:
-    """A probe: 200 once a champion is loaded, 503 until then; nothing more is said to whoever asks."""
-    return Response("\n", 200 if door.is_ready else 503, media_type="text/plain")
+    """A probe: 200 once a champion is loaded, 503 until then; it says whether workers fail to come up, no more."""
+    told = "\n" if crash_facts(door.workspace) is None else "workers end soon after their start\n"
+    return Response(told, 200 if door.is_ready else 503, media_type="text/plain")

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from services import metrics
 from services.door import Door
+from services.respawning import crash_facts
 
 __all__ = ["exposition"]
 
@@ -42,6 +43,9 @@ class _Moment(Collector):
         yield _gauge("nextbest_journal_rows", "Rows ever written to the journal", "table", self._rows())
         bundles = {version: 1.0 for version in [self._door.champion.version] if version}
         yield _gauge("nextbest_champion_info", "The bundle in service", "version", bundles)
+        crashes = crash_facts(self._door.workspace) or {"in_a_row": 0}
+        ended = {"before they served": float(crashes["in_a_row"])}
+        yield _gauge("nextbest_crashes_in_a_row", "Workers that ended, one after the other", "ended", ended)
         yield _gauge("nextbest_age_seconds", "Time since what is in use was made or told", "of", self._ages())
 
     def _rows(self) -> dict[str, float]:
