@@ -6,14 +6,17 @@ import os
 import shutil
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from monitoring.retraining import LedgerEntry, read_ledger
+from orchestration.agents import learn_agent, open_agent, run_agent
 from orchestration.alerts import SLACK_VARIABLE, ledger_path
+from orchestration.demo_agent import DEMO_AGENT, DEMO_AGENT_FILE
+from orchestration.letterbox import Letterbox
 from orchestration.processes import OwnedProcess, free_port
 from orchestration.progress import console, following
 from orchestration.resources import Ring
@@ -25,8 +28,8 @@ from orchestration.ui import start_ui
 from orchestration.visitors import Traffic, VisitorConfig, browse
 from recommender.errors import NextbestError
 from recommender.events import DAY_MS
-from recommender.simulation import Shop
-from recommender.workspace import Workspace
+from recommender.simulation import Shop, Visit
+from recommender.workspace import Workspace, write_bytes_atomically
 
 __all__ = ["DemoConfig", "run_demo"]
 
@@ -59,6 +62,7 @@ class Story:
     figures: dict[str, Any] = field(default_factory=dict)
     closers: list[Any] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
+    letterbox: Letterbox = field(init=False)  # from the day the agent is there
     slack: SlackReceiver = field(default_factory=lambda: SlackReceiver(on_message=print_message))
     now_ms: int = 0
 
@@ -112,7 +116,8 @@ def _first_turn(story: Story) -> None:
 
 
 def _calm_days(story: Story) -> None:
-    _chapter("4", "Visitors browse through the real HTTP service; Dagster's UI and daemon come up beside it")
+    _chapter("4", "People browse through the real HTTP service, an agent writes to them; Dagster's UI comes up")
+    _hire_agent(story)
     _open_dagster(story)
     _visitors(story, story.config.first_days, "first days")
     _chapter(
@@ -122,10 +127,12 @@ def _calm_days(story: Story) -> None:
     outcome = _turn(story, "ring")
     story.figures["decisions that became training rows"] = outcome.metadata["training_set"]["served_slates"]
     story.figures["drift after the first week"] = outcome.metadata["drift_report"]["verdict"]
+    _learn(story)
     traffic = _visitors(story, story.config.calm_days, "calm days")
     story.figures["clicks a slate, calm days"] = round(traffic.clicks_per_slate, 3)
     outcome = _turn(story, "refresh")
     story.figures["drift on calm days that follow"] = outcome.metadata["drift_report"]["verdict"]
+    _learn(story)
 
 
 def _taste_shift(story: Story) -> None:
@@ -203,24 +210,46 @@ def _open_dagster(story: Story) -> None:
     story.figures["dagster"] = f"http://127.0.0.1:{port}/asset-groups"
 
 
+def _hire_agent(story: Story) -> None:
+    """Write its file. Who gets nothing, ever, is settled by the hash of a person's id."""
+    path = story.workspace.agents / f"{DEMO_AGENT}.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(path, DEMO_AGENT_FILE.encode())
+    story.letterbox = Letterbox(story.figures["service"], story.keys["write"])
+
+
+def _learn(story: Story) -> None:
+    """The agent learns from all its decisions whose outcomes are known, and says what it found."""
+    found = learn_agent(story.workspace, open_agent(story.workspace, DEMO_AGENT), story.now_ms)
+    for factor in ("messages", "timing", "sending"):
+        console.print(f"  [dim]agent, {factor}:[/] {found[factor]['sentence']}")
+
+
 def _visitors(story: Story, days: int, title: str) -> Traffic:
-    config = VisitorConfig(story.now_ms, days, story.config.visitors_a_day, seed=story.config.seed + story.now_ms % 97)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    """Days on which the agent writes in the morning, and people come by: on their own, or because of a message."""
+    traffic, before = Traffic(), replace(story.letterbox.mail)
+    seed = story.config.seed + story.now_ms % 97
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title)
-        traffic = browse(
-            story.shop,
-            story.figures["service"],
-            story.keys,
-            config,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    story.now_ms += days * DAY_MS
+        for day in bar.track(range(days), description=title):
+            called = _letters(story, seed + day)
+            config = VisitorConfig(story.now_ms, story.config.visitors_a_day, seed=seed + day)
+            traffic += browse(story.shop, story.figures["service"], story.keys, config, called)
+            story.now_ms += DAY_MS
+    mail = story.letterbox.mail
     console.print(
         f"  {title}: {traffic.slates:,} slates, {traffic.clicks:,} clicks, {traffic.purchases:,} purchases, "
-        f"{traffic.degraded} degraded, {traffic.failed} failed"
+        f"{traffic.degraded} degraded, {traffic.failed} failed; {mail.sent - before.sent:,} messages brought "
+        f"{mail.visits - before.visits:,} visits"
     )
     return traffic
+
+
+def _letters(story: Story, seed: int) -> list[Visit]:
+    """What the agent decides for the day, and who comes because of it."""
+    work = open_agent(story.workspace, DEMO_AGENT)
+    decisions, _ = run_agent(story.workspace, work, story.now_ms)
+    return story.letterbox.receive(story.shop, decisions, seed)
 
 
 def _await_retraining(story: Story, known: int) -> str:

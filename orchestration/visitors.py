@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import numpy as np
 
-from recommender.events import DAY_MS
 from recommender.simulation import Response, Shop, Visit
 
 __all__ = ["Traffic", "VisitorConfig", "browse"]
@@ -28,10 +27,9 @@ SEGMENT_NAMES = {
 
 @dataclass(frozen=True)
 class VisitorConfig:
-    """Who comes: `visitors` a day for `days` days from `start_ms` on, each shown one slate of `k` items."""
+    """Who comes: `visitors` on the day that begins at `start_ms`, each shown one slate of `k` items."""
 
     start_ms: int
-    days: int
     visitors: int
     k: int = 8
     seed: int = 7
@@ -52,22 +50,22 @@ class Traffic:
     def clicks_per_slate(self) -> float:
         return self.clicks / max(self.slates, 1)
 
+    def __add__(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
+
 
 def browse(
-    shop: Shop, base_url: str, keys: dict[str, str], config: VisitorConfig, progress: Callable[[int, int], None]
+    shop: Shop, base_url: str, keys: dict[str, str], config: VisitorConfig, called: Sequence[Visit] = ()
 ) -> Traffic:
-    """Let the shop's visitors browse; `progress(visits done, visits)` after each visit."""
-    visits = [
-        visit
-        for day in range(config.days)
-        for visit in shop.live_visitors(config.visitors, config.start_ms + day * DAY_MS, config.seed + day)
-    ]
+    """Let the shop's visitors of a day browse, and those whom something called (in any order)."""
+    visits = [*shop.live_visitors(config.visitors, config.start_ms, config.seed), *called]
+    visits.sort(key=lambda visit: visit.at_ms)
     traffic = Traffic()
     with httpx.Client(base_url=base_url, timeout=10) as http, ThreadPoolExecutor(config.threads) as pool:
         guide = _Guide(shop, http, keys, config)
-        for done, (answer, responses) in enumerate(pool.map(guide.lead, enumerate(visits)), start=1):
+        for answer, responses in pool.map(guide.lead, enumerate(visits)):
             _count(traffic, answer, responses)
-            progress(done, len(visits))
     return traffic
 
 
