@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from recommender.events import DAY_MS
 from recommender.model.items import ITEM_FEATURES, ItemMatrix
-from recommender.model.latest_visits import VISIT_FEATURES, VISIT_PAIR_FEATURES, visit_columns, visit_pair_columns
+from recommender.model.latest_visits import VISIT_FEATURES, VISIT_PAIR_FEATURES, LatestVisits
+from recommender.model.quantities import days_between, ratio
 from recommender.retrieval.candidates import Candidates, UserBatch
+from recommender.retrieval.seeds import owners_of
 from recommender.states import Contexts
 
 __all__ = ["assemble", "feature_groups", "feature_names", "feature_version"]
@@ -105,6 +107,7 @@ HOUR_MS = 3_600_000
 THURSDAY = 3  # 1970 began on one
 CODES = 1024  # few texts are in use: a chance of 1 in 100 that two of five devices share a code
 MANY_DAYS = 1_000_000  # more than a day's number since 1970 will be
+FEW_KEYS = 16_384  # (user, code) pairs up to which an array of all costs less than sorting those there are
 
 DEFINITIONS = "1"  # raise when a column keeps its name and changes its meaning
 
@@ -118,14 +121,16 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     user, item = candidates.user_row, candidates.item_index
     place = _places(candidates.generators)
     matrix = np.empty((len(item), len(place)), dtype=np.float32)
-    per_user = _user_columns(batch) | visit_columns(batch, items)
+    visits = LatestVisits(batch, items)
+    per_user = _user_columns(batch) | visits.columns()
     _fill_columns(matrix, place, (*USER_FEATURES, *VISIT_FEATURES), user, per_user)
     start = place[ITEM_FEATURES[0]]
     matrix[:, start : start + len(ITEM_FEATURES)] = items.fixed[item]
-    groups: tuple[Columns, ...] = (
-        _moment_columns(items, item, batch.contexts.at_ms[user]),
+    moment = _moment_columns(items, item, batch.contexts.at_ms[user])
+    groups: tuple[Mapping[str, npt.NDArray[np.floating]], ...] = (
+        moment,
         _affinity_columns(batch, items, user, item),
-        visit_pair_columns(batch, items, user, item, per_user["user_recent_popularity"]),
+        visits.pair_columns(user, item, moment["item_age_days"]),
     )
     for group in groups:
         for name, values in group.items():
@@ -134,11 +139,8 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     _fill_columns(matrix, place, CONTEXT_FEATURES, user, _context_columns(batch.contexts))
     first = place[f"retrieval_{candidates.generators[0]}"]
     width = len(candidates.generators)
-    best = candidates.best if len(candidates.best) == 1 else candidates.best[user]
     matrix[:, first : first + width] = candidates.retrieval_scores
-    relative = matrix[:, first + width :]
-    relative[:] = 0
-    np.divide(candidates.retrieval_scores, best, out=relative, where=best > 0)
+    matrix[:, first + width :] = candidates.relative
     return matrix
 
 
@@ -161,23 +163,23 @@ def _places(generators: tuple[str, ...]) -> dict[str, int]:
 def _user_columns(batch: UserBatch) -> Columns:
     users, at = batch.users, batch.contexts.at_ms
     purchases = users.integers("purchase_count")
-    kept = np.bincount(batch.history_user, minlength=len(batch))
+    kept = batch.history_offsets[1:] - batch.history_offsets[:-1]
     repeated = np.bincount(batch.history_user[batch.history("counts") > 1], minlength=len(batch))
     days, gap = _purchase_rhythm(batch)
-    since_purchase = _days_between(users.integers("last_purchase_ms"), at)
+    since_purchase = days_between(users.integers("last_purchase_ms"), at)
     return {
         "user_events": np.log1p(users.integers("event_count")),
         "user_purchases": np.log1p(purchases),
         "user_items": np.log1p(kept),
         "user_skips": np.log1p(users.integers("skip_count")),
-        "user_days_since_last": _days_between(users.integers("last_ms"), at),
-        "user_days_since_first": _days_between(users.integers("first_ms"), at),
+        "user_days_since_last": days_between(users.integers("last_ms"), at),
+        "user_days_since_first": days_between(users.integers("first_ms"), at),
         "user_purchase_days": days,
         "user_purchase_gap": gap,
         "user_due_ratio": since_purchase / np.maximum(gap, 1.0),
-        "user_items_per_purchase_day": _ratio(purchases, days),
-        "user_spend_per_purchase": np.log1p(np.maximum(_ratio(users.integers("spend_micros"), purchases), 0) / 1e6),
-        "user_repeat_share": _ratio(repeated, kept),
+        "user_items_per_purchase_day": ratio(purchases, days),
+        "user_spend_per_purchase": np.log1p(np.maximum(ratio(users.integers("spend_micros"), purchases), 0) / 1e6),
+        "user_repeat_share": ratio(repeated, kept),
     }
 
 
@@ -203,18 +205,18 @@ def _code(text: str) -> float:
 def _purchase_rhythm(batch: UserBatch) -> tuple[Floats, Floats]:
     """Number of known purchase days, and the mean days between them (nan below two)."""
     offsets, flat = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
-    count = np.diff(offsets)
+    count = offsets[1:] - offsets[:-1]
     gap = np.full(len(count), np.nan)
-    several = np.flatnonzero(count > 1)
+    several = (count > 1).nonzero()[0]
     newest, oldest = flat[offsets[several]], flat[offsets[several + 1] - 1]
     gap[several] = (newest - oldest) / (count[several] - 1)
     return count.astype(np.float64), gap
 
 
-def _moment_columns(items: ItemMatrix, item: Integers, at: Integers) -> Columns:
+def _moment_columns(items: ItemMatrix, item: Integers, at: Integers) -> dict[str, Floats]:
     return {
-        "item_age_days": _days_between(items.listed_ms[item], at),
-        "item_idle_days": _days_between(items.last_ms[item], at),
+        "item_age_days": days_between(items.listed_ms[item], at),
+        "item_idle_days": days_between(items.last_ms[item], at),
     }
 
 
@@ -226,11 +228,12 @@ def _fill_pair_columns(
     matrix[:, start:stop] = UNMET
     entry, has = _find(batch, user, item)
     met = has.nonzero()[0]
-    columns = _met_columns(batch, entry[met], batch.history_user[entry[met]])
-    rows = np.empty((len(met), len(columns)), dtype=np.float32)
-    for column, values in enumerate(columns):
-        rows[:, column] = values
-    matrix[met, start : start + len(columns)] = rows
+    if len(met):
+        columns = _met_columns(batch, entry[met], batch.history_user[entry[met]])
+        rows = np.empty((len(met), len(columns)), dtype=np.float32)
+        for column, values in enumerate(columns):
+            rows[:, column] = values
+        matrix[met, start : start + len(columns)] = rows
     for name, values in _recent_columns(batch, user, item).items():
         matrix[:, place[name]] = values
 
@@ -240,7 +243,7 @@ def _met_columns(batch: UserBatch, entry: Integers, user: Integers) -> tuple[npt
     at, latest = batch.contexts.at_ms[user], batch.users.integers("last_ms")[user]
     count = batch.history("counts")[entry].astype(np.float64)
     first, last = batch.history("first_ms")[entry], batch.history("last_ms")[entry]
-    since_last, since_first = _days_between(last, at), _days_between(first, at)
+    since_last, since_first = days_between(last, at), days_between(first, at)
     gap = np.where(count > 1, (last - first) / DAY_MS / np.maximum(count - 1, 1), np.nan)
     days = _Days(batch)
     visits_since_first = days.after(user, first)
@@ -268,7 +271,7 @@ class _Days:
 
     def __init__(self, batch: UserBatch) -> None:
         self._offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
-        owner = np.repeat(np.arange(len(batch)), self._offsets[1:] - self._offsets[:-1])
+        owner = owners_of(self._offsets)
         self._keys = np.sort(owner * MANY_DAYS + days)
 
     def after(self, user: Integers, at_ms: Integers) -> Floats:
@@ -294,18 +297,14 @@ def _recent_columns(batch: UserBatch, user: Integers, item: Integers) -> Columns
     """How often the candidate is among the latest events, and how often it was skipped there."""
     width = len(batch.items)
     known = batch.recent_item >= 0
-    keys = (batch.recent_user * width + batch.recent_item)[known]
-    skipped = batch.recent_is_skip[known]
-    wanted = user * width + item
+    keys = (batch.recent_user * width + batch.recent_item) * 2 + batch.recent_is_skip
+    ordered = np.sort(keys[known])
+    wanted = (user * width + item) * 2
+    first, between, after = (ordered.searchsorted(wanted + more) for more in (0, 1, 2))
     return {
-        "pair_recent_events": _occurrences(np.sort(keys[~skipped]), wanted),
-        "pair_recent_skips": _occurrences(np.sort(keys[skipped]), wanted),
+        "pair_recent_events": (between - first).astype(np.float64),
+        "pair_recent_skips": (after - between).astype(np.float64),
     }
-
-
-def _occurrences(ordered: Integers, wanted: Integers) -> Floats:
-    after = np.searchsorted(ordered, wanted, side="right")
-    return np.asarray(after - np.searchsorted(ordered, wanted, side="left"), dtype=np.float64)
 
 
 def _affinity_columns(batch: UserBatch, items: ItemMatrix, user: Integers, item: Integers) -> Columns:
@@ -315,45 +314,38 @@ def _affinity_columns(batch: UserBatch, items: ItemMatrix, user: Integers, item:
     priced = ~np.isnan(log_price)
     owner, weight = batch.history_user[priced], strength[priced].astype(np.float64)
     total = np.bincount(owner, weights=weight, minlength=len(batch))
-    mean = _ratio(np.bincount(owner, weights=weight * log_price[priced], minlength=len(batch)), total)
+    mean = ratio(np.bincount(owner, weights=weight * log_price[priced], minlength=len(batch)), total)
     difference = items.log_price[item] - mean[user]
     return {
-        "category_share": _share(batch, items.category, strength, user, item),
-        "brand_share": _share(batch, items.brand, strength, user, item),
+        "category_share": _share(batch, items.category, items.category_count, strength, user, item),
+        "brand_share": _share(batch, items.brand, items.brand_count, strength, user, item),
         "price_distance": np.abs(difference),
         "price_difference": difference,
     }
 
 
 def _share(
-    batch: UserBatch, codes: npt.NDArray[np.int32], strength: Integers, user: Integers, item: Integers
+    batch: UserBatch, codes: npt.NDArray[np.int32], width: int, strength: Integers, user: Integers, item: Integers
 ) -> Floats:
-    """Share of the user's strength that fell on items with the candidate's code; nan where it has none."""
-    share = np.full(len(item), np.nan)
-    width = int(codes.max(initial=-1)) + 1
+    """Share of the user's strength that fell on items with the candidate's code, of `width` codes; nan where it has
+    none."""
     if width == 0:
-        return share
+        return np.full(len(item), np.nan)
     code = codes[batch.history_item].astype(np.int64)
     coded = code >= 0
     keys, owner, weight = (batch.history_user * width + code)[coded], batch.history_user[coded], strength[coded]
-    total = np.bincount(owner, weights=weight, minlength=len(batch))
-    wanted = np.flatnonzero((codes[item] >= 0) & (total[user] > 0))
+    total = np.bincount(owner, weights=weight, minlength=len(batch))[user]
+    own = codes[item]
+    sums = _sums(keys, weight, user * width + own, len(batch) * width)
+    return np.where((own >= 0) & (total > 0), sums / np.maximum(total, 1.0), np.nan)
+
+
+def _sums(keys: Integers, weight: Integers, wanted: Integers, size: int) -> Floats:
+    """Sum of the weights of each wanted key, 0 where there are none; keys lie below `size`, wanted ones may be −1."""
+    if size <= FEW_KEYS:
+        return np.asarray(np.bincount(keys, weights=weight, minlength=size)[wanted], dtype=np.float64)
     held, place = np.unique(keys, return_inverse=True)
     sums = np.append(np.bincount(place, weights=weight, minlength=len(held)), 0.0)
-    key = user[wanted] * width + codes[item[wanted]]
-    at = np.minimum(np.searchsorted(held, key), max(len(held) - 1, 0))
-    found = held[at] == key if len(held) else np.zeros(len(key), dtype=np.bool_)
-    share[wanted] = np.where(found, sums[at], 0.0) / total[user[wanted]]
-    return share
-
-
-def _days_between(then: Integers, now: Integers) -> Floats:
-    """Days from `then` to `now`, at least 0; nan where `then` is 0 (never)."""
-    return np.where(then > 0, np.maximum(now - then, 0) / DAY_MS, np.nan)
-
-
-def _ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> Floats:
-    """top / bottom, nan where the bottom is 0."""
-    share = np.full(len(top), np.nan)
-    np.divide(top, bottom, out=share, where=np.asarray(bottom) > 0)
-    return share
+    at = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
+    found = held[at] == wanted if len(held) else np.zeros(len(wanted), dtype=np.bool_)
+    return np.where(found, sums[at], 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,15 @@ class ItemMatrix:
     log_price: npt.NDArray[np.float64]
     category: npt.NDArray[np.int32]
     brand: npt.NDArray[np.int32]
+
+    @cached_property
+    def category_count(self) -> int:
+        """One more than the highest code."""
+        return int(self.category.max(initial=-1)) + 1
+
+    @cached_property
+    def brand_count(self) -> int:
+        return int(self.brand.max(initial=-1)) + 1
 
     @classmethod
     def of(cls, items: ItemTable) -> ItemMatrix:

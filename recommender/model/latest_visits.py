@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from recommender.events import DAY_MS
 from recommender.model.items import ITEM_FEATURES, ItemMatrix
+from recommender.model.quantities import days_between, ratio
 from recommender.retrieval.candidates import UserBatch
 
-__all__ = ["VISIT_FEATURES", "VISIT_PAIR_FEATURES", "visit_columns", "visit_pair_columns"]
+__all__ = ["VISIT_FEATURES", "VISIT_PAIR_FEATURES", "LatestVisits"]
 
 Integers = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[np.floating]]
@@ -25,60 +26,60 @@ RECENT_VISITS = 3  # purchase days that count as recent
 POPULARITY = ITEM_FEATURES.index("item_popularity")
 
 
-def visit_columns(batch: UserBatch, items: ItemMatrix) -> Columns:
-    """One value a user: log(1 + items last touched on the latest day), which share of them was new to the person,
-    the same share and the mean log popularity over the latest purchase days; nan without a history."""
-    last_day, first_day = batch.history("last_ms") // DAY_MS, batch.history("first_ms") // DAY_MS
-    latest = batch.users.integers("last_ms") // DAY_MS
-    in_latest, in_recent = last_day == latest[batch.history_user], _is_recent(batch)
-    is_new_then = first_day == last_day
-    return {
-        "user_visit_items": np.log1p(_count(batch, in_latest)),
-        "user_visit_new_share": _mean(batch, in_latest, is_new_then),
-        "user_recent_new_share": _mean(batch, in_recent, is_new_then),
-        "user_recent_popularity": _mean(batch, in_recent, items.fixed[batch.history_item, POPULARITY]),
-    }
+class LatestVisits:
+    """The latest visits of everybody in a batch."""
 
+    def __init__(self, batch: UserBatch, items: ItemMatrix) -> None:
+        self._batch, self._items = batch, items
+        self._last_day = batch.history("last_ms") // DAY_MS
+        self._latest = batch.users.integers("last_ms") // DAY_MS
+        self._is_recent = self._recent()
+        self._popularity = self._mean(items.fixed[batch.history_item, POPULARITY])
 
-def visit_pair_columns(
-    batch: UserBatch, items: ItemMatrix, user: Integers, item: Integers, popularity: npt.NDArray[np.floating]
-) -> Columns:
-    """How much more popular a candidate is than what the person chose of late (`popularity`, one a user), and how much
-    longer it has been listed (log days); nan without a history."""
-    age = np.log1p(_days_listed(items, batch.history_item, batch.contexts.at_ms[batch.history_user]))
-    usual_age = _mean(batch, _is_recent(batch), age)
-    own_age = np.log1p(_days_listed(items, item, batch.contexts.at_ms[user]))
-    return {
-        "popularity_difference": items.fixed[item, POPULARITY] - popularity[user],
-        "age_difference": own_age - usual_age[user],
-    }
+    def columns(self) -> Columns:
+        """One value a user: log(1 + items last touched on the latest day), which share of them was new to the person,
+        the same share and the mean log popularity over the latest purchase days; nan without a history."""
+        batch, recent = self._batch, self._is_recent
+        latest = self._last_day == self._latest[batch.history_user]
+        is_new_then = batch.history("first_ms") // DAY_MS == self._last_day
+        in_latest = _count(batch, latest)
+        return {
+            "user_visit_items": np.log1p(in_latest),
+            "user_visit_new_share": ratio(_count(batch, latest & is_new_then), in_latest),
+            "user_recent_new_share": ratio(_count(batch, recent & is_new_then), _count(batch, recent)),
+            "user_recent_popularity": self._popularity,
+        }
 
+    def pair_columns(self, user: Integers, item: Integers, days_listed: Floats) -> Columns:
+        """How much more popular a candidate is than what the person chose of late, and how much longer it has been
+        listed (log days; `days_listed` of each candidate, nan where unknown); nan without a history."""
+        batch, items = self._batch, self._items
+        age = np.log1p(days_between(items.listed_ms[batch.history_item], batch.contexts.at_ms[batch.history_user]))
+        return {
+            "popularity_difference": items.fixed[item, POPULARITY] - self._popularity[user],
+            "age_difference": np.log1p(days_listed) - self._mean(age)[user],
+        }
 
-def _is_recent(batch: UserBatch) -> npt.NDArray[np.bool_]:
-    """Whether each history entry was touched last on or after the third latest purchase day, or the latest day of all
-    where nothing was ever bought."""
-    offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
-    since = batch.users.integers("last_ms") // DAY_MS
-    known = np.diff(offsets)
-    bought = np.flatnonzero(known > 0)
-    since[bought] = days[offsets[bought] + np.minimum(known[bought], RECENT_VISITS) - 1]
-    return np.asarray(batch.history("last_ms") // DAY_MS >= since[batch.history_user])
+    def _recent(self) -> npt.NDArray[np.bool_]:
+        """Whether each history entry was touched last on or after the third latest purchase day, or the latest day of
+        all where nothing was ever bought."""
+        batch, since = self._batch, self._latest.copy()
+        offsets, days = batch.users.offsets("purchase_days"), batch.users.flat_integers("purchase_days")
+        known = offsets[1:] - offsets[:-1]
+        bought = (known > 0).nonzero()[0]
+        since[bought] = days[offsets[bought] + np.minimum(known[bought], RECENT_VISITS) - 1]
+        return np.asarray(self._last_day >= since[batch.history_user])
 
-
-def _days_listed(items: ItemMatrix, item: Integers, at: Integers) -> Floats:
-    return np.where(items.listed_ms[item] > 0, np.maximum(at - items.listed_ms[item], 0) / DAY_MS, np.nan)
+    def _mean(self, values: npt.NDArray[np.generic]) -> Floats:
+        """Mean over each user's recent entries that have a value, added up in their stored order; nan without one."""
+        batch, value = self._batch, values.astype(np.float64)
+        kept = self._is_recent & ~np.isnan(value)
+        total = np.bincount(batch.history_user[kept], weights=value[kept], minlength=len(batch))
+        return ratio(total, _count(batch, kept))
 
 
 def _count(batch: UserBatch, chosen: npt.NDArray[np.bool_]) -> Floats:
+    """How many of each user's history entries are chosen."""
+    if len(batch) == 1:
+        return np.array([np.count_nonzero(chosen)], dtype=np.float64)
     return np.bincount(batch.history_user[chosen], minlength=len(batch)).astype(np.float64)
-
-
-def _mean(batch: UserBatch, chosen: npt.NDArray[np.bool_], values: npt.NDArray[np.generic]) -> Floats:
-    """Mean over each user's chosen entries that have a value, added up in their stored order; nan where none has."""
-    value = values.astype(np.float64)
-    kept = chosen & ~np.isnan(value)
-    total = np.bincount(batch.history_user[kept], weights=value[kept], minlength=len(batch))
-    count = _count(batch, kept)
-    mean = np.full(len(batch), np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from recommender.events import DAY_MS
 from recommender.retrieval.panels import Panel
-from recommender.retrieval.seeds import Seeds, bounds_of
+from recommender.retrieval.seeds import Seeds, bounds_of, owners_of
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
@@ -48,9 +48,9 @@ class UserBatch:
         """Look the histories' items up; `contexts` has one entry a user."""
         assert len(users) == len(contexts), f"{len(users)} users, {len(contexts)} contexts"
         item = items.positions(users.flat("history_item_ids"))
-        owner = _owners(users.offsets("history_item_ids"))
+        owner = owners_of(users.offsets("history_item_ids"))
         known = (item >= 0).nonzero()[0]
-        recent_owner = _owners(users.offsets("recent_item_ids"))
+        recent_owner = owners_of(users.offsets("recent_item_ids"))
         recent = items.positions(users.flat("recent_item_ids"))
         return cls(users, contexts, items, owner[known], item[known], known, recent_owner, recent)
 
@@ -130,13 +130,6 @@ class UserBatch:
         return self.seeds(values).matrix()
 
 
-def _owners(offsets: Integers) -> Integers:
-    """User row of each flat value of a list column."""
-    if len(offsets) == 2:
-        return np.zeros(offsets[1], dtype=np.int64)
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-
-
 class CandidateGenerator(Protocol):
     """One family of retrieval, fitted at a cut.
 
@@ -176,10 +169,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.item_index)
 
-    @property
+    @cached_property
     def user_row(self) -> Integers:
         """Row of the user of each candidate."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return owners_of(self.offsets)
+
+    @cached_property
+    def relative(self) -> Floats:
+        """`retrieval_scores` as shares of each generator's highest score for the user; 0 where it has none."""
+        best: Floats = np.where(self.best > 0, self.best, np.float32(np.inf)).astype(np.float32, copy=False)
+        found: Floats = self.retrieval_scores / (best if len(best) == 1 else best[self.user_row])
+        found += np.float32(0)  # a score below 0 of one who knows nothing better: 0, not −0
+        return found
 
     def keep(self, rows: Integers) -> Candidates:
         """The candidates at ascending positions `rows`; users keep their rows, some perhaps without candidates."""

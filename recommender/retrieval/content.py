@@ -96,8 +96,8 @@ class LikeRecentGenerator:
         shown_user, shown = batch.context_items
         if len(batch) == 1:
             latest = shown if batch.has_context[0] else batch.recent_item[~batch.recent_is_skip]
-            item = dict.fromkeys(one for one in latest.tolist() if one >= 0)
-            found = np.array(list(item)[: self.config.recent_items], dtype=np.int64)
+            known = dict.fromkeys(one for one in latest.tolist() if one >= 0)
+            found = np.array(list(known)[: self.config.recent_items], dtype=np.int64)
             return np.zeros(len(found), dtype=np.int64), found
         usual = ~batch.recent_is_skip & ~batch.has_context[batch.recent_user]
         user = np.concatenate([shown_user, batch.recent_user[usual]])

@@ -34,9 +34,9 @@ class LikeItem:
     order: npt.NDArray[np.int32]
 
     @cached_property
-    def head(self) -> npt.NDArray[np.int32]:
+    def head(self) -> Integers:
         """What is proposed where nothing is excluded."""
-        return self.order[:HEAD]
+        return self.order[:HEAD].astype(np.int64)
 
     def proposed(self, limit: int, excluded: Excluded) -> Integers:
         """The first `limit` that are not excluded."""
@@ -66,10 +66,10 @@ class LikeItems:
         chosen = item[best_of_row(self.at(item, item), limit)]
         return np.zeros(len(chosen), dtype=np.int64), chosen
 
-    def at(self, user: Integers, item: npt.NDArray[np.integer]) -> Floats:
+    def at(self, user: Integers, item: Integers) -> Floats:
         if not self.seeds:
             return np.zeros(len(item), dtype=np.float32)
-        highest = self.seeds[0].exact[item]
+        highest: Floats = self.seeds[0].exact[item]
         for seed in self.seeds[1:]:
             np.maximum(highest, seed.exact[item], out=highest)
         return highest
@@ -78,7 +78,7 @@ class LikeItems:
         if not self.seeds:
             return np.zeros(1, dtype=np.float32)
         heads = self.seeds[0].head if len(self.seeds) == 1 else np.concatenate([seed.head for seed in self.seeds])
-        return self.at(heads, heads).max(initial=0, keepdims=True)
+        return np.asarray(self.at(heads, heads).max(initial=0, keepdims=True), dtype=np.float32)
 
 
 class ItemLikeness:

@@ -100,7 +100,7 @@ class Retriever:
                 chosen = _propose(panels, limits, self._excluded(part, novel), len(part), len(self.items))
             else:
                 chosen = _given(item_index, len(part))
-            found = _gather(panels, chosen)
+            found = _gather(panels, chosen, self.names)
             parts.append(found if item_index is None else _with_sources(found))
         return _concatenate(parts, self.names)
 
@@ -200,25 +200,25 @@ def _given(item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
 
 def _with_sources(given: Candidates) -> Candidates:
     """Candidates that nobody proposed, with the generator that scores each highest for the user as its source."""
-    best = given.best if len(given.best) == 1 else given.best[given.user_row]
-    relative = np.zeros_like(given.retrieval_scores)
-    np.divide(given.retrieval_scores, best, out=relative, where=best > 0)
-    return replace(given, source=relative.argmax(axis=1))
+    relative = given.relative
+    found = replace(given, source=relative.argmax(axis=1))
+    vars(found)["relative"] = relative  # made once, and needed again as features
+    return found
 
 
-def _gather(panels: Panels, chosen: _Chosen) -> Candidates:
+def _gather(panels: Panels, chosen: _Chosen, names: tuple[str, ...]) -> Candidates:
     n_users = len(chosen.offsets) - 1
     scores = np.empty((len(chosen.item), len(panels)), dtype=np.float32)
     best = np.empty((n_users, len(panels)), dtype=np.float32)
     for position, panel in enumerate(panels):
         scores[:, position] = panel.at(chosen.user, chosen.item)
         best[:, position] = panel.best()
-    return Candidates(chosen.offsets, chosen.item, scores, best, chosen.source, chosen.proposers, ())
+    return Candidates(chosen.offsets, chosen.item, scores, best, chosen.source, chosen.proposers, names)
 
 
 def _concatenate(parts: Sequence[Candidates], names: tuple[str, ...]) -> Candidates:
     if len(parts) == 1:
-        return replace(parts[0], generators=names)
+        return parts[0]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
     return Candidates(

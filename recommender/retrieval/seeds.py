@@ -12,7 +12,7 @@ from scipy import sparse
 from recommender.retrieval.panels import DENSE_ITEMS, DensePanel, Panel, RowPanel, panel_of
 from recommender.retrieval.row_products import dense_product, rows_of, summed, summed_sparse
 
-__all__ = ["Seeds", "bounds_of"]
+__all__ = ["Seeds", "bounds_of", "owners_of"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -23,6 +23,13 @@ def bounds_of(owner: Integers, n_users: int) -> Integers:
     if n_users == 1:
         return np.array([0, len(owner)])
     return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_users))])
+
+
+def owners_of(offsets: Integers) -> Integers:
+    """The way back: the user row of each entry."""
+    if len(offsets) == 2:
+        return np.zeros(offsets[1], dtype=np.int64)
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 @dataclass(frozen=True)
