@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from recommender.agent_settings import AgentSettings, agent_settings
 from recommender.conditions import AllOf, parse_condition
 from recommender.decision.placements import (
     BOUGHT_MODES,
@@ -48,6 +49,7 @@ class Configuration:
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
     service: DoorSettings = field(default_factory=DoorSettings)
     online_store: OnlineStore = field(default_factory=OnlineStore)
+    agents: AgentSettings = field(default_factory=AgentSettings)
 
     def as_json(self) -> dict[str, Any]:
         """Everything that holds, as plain values; conditions in words."""
@@ -58,6 +60,7 @@ class Configuration:
             "release": asdict(self.release),
             "service": asdict(self.service),
             "online_store": self.online_store.words,
+            "agents": asdict(self.agents),
         }
 
 
@@ -92,10 +95,12 @@ def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration
     release = release_settings(document, top.given.get("release"))
     service = door_settings(document, top.mapping("service"))
     store = OnlineStore.read(document, "online_store", top.given.get("online_store") or "sqlite")
-    return Configuration(MappingProxyType(placements), MappingProxyType(objectives), objective, release, service, store)
+    agents = agent_settings(document, top.given.get("agents"))
+    named = MappingProxyType(placements), MappingProxyType(objectives)
+    return Configuration(*named, objective, release, service, store, agents)
 
 
-_SECTIONS = ("objective", "objectives", "online_store", "placements", "release", "service")
+_SECTIONS = ("agents", "objective", "objectives", "online_store", "placements", "release", "service")
 
 
 def _placement(

@@ -1,0 +1,43 @@
+"""Which agents work by themselves and where their messages go (`agents:` in nextbest.yml). No agent is read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from recommender.yaml_document import Document
+
+__all__ = ["AgentSettings", "agent_settings"]
+
+SHAPES = ("plain", "braze", "iterable", "sendgrid")
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """`daily`: names of the agents that learn and decide once a day, after the marts were built; the others wait to be
+    told. `webhook`: where their messages are handed over after each run, in a `shape`; without one they only lie ready.
+    """
+
+    daily: tuple[str, ...] = ()
+    webhook: str = ""
+    shape: str = "plain"
+
+
+def agent_settings(document: Document, body: object) -> AgentSettings:
+    """Read the section; ConfigurationError with file, line and key."""
+    part = document.section("agents", body or {}, tuple(AgentSettings.__dataclass_fields__))
+    daily = part.read("daily", (), lambda at, value: _names(document, at, value)) or ()
+    webhook = part.read("webhook", "", lambda at, value: _address(document, at, value)) or ""
+    return AgentSettings(daily, webhook, part.one_of("shape", SHAPES, "plain"))
+
+
+def _names(document: Document, path: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise document.error(path, f"{value!r:.80}", "a list of agents' names", "Write for example [comeback].")
+    return tuple(dict.fromkeys(value))
+
+
+def _address(document: Document, path: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise document.error(path, f"{value!r:.80}", "an address such as https://…", "Write the webhook's address.")
+    return value
