@@ -19,7 +19,7 @@ audience: |
     -- half of the people on one day, the others on the next: nobody is in line every day
     and (hash(u.user_id) + epoch_ms(getvariable('decided_at')) // 86400000) % 2 = 0
 goal:
-  outcomes: {purchase: 1, unsubscribe: -3}
+  outcomes: {purchase: 1, unsubscribe: -1}
   value: count
   window_days: 1
 actions:

@@ -50,10 +50,10 @@ def test_messages_are_told_once_and_bring_people_by(served: ServedShop) -> None:
 
     journal = Journal(served.shop.workspace.journal)
     told = Counter(
-        event.interaction.event_type
+        event.event_type
         for index in range(200)
         for event in journal.live_events([shop.user_id(index)], 0).events
-        if event.interaction.decision_id and event.interaction.decision_id.startswith("letterbox-")
+        if (event.decision_id or "").startswith("letterbox-")
     )
     journal.close()
     assert told["email_delivered"] == letterbox.mail.sent
