@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import xgboost as xgb
 
 from recommender.errors import InputError
+from recommender.model.dense_rows import predict_rows
 from recommender.model.training_set import Progress, TrainingSet
 from recommender.workspace import write_bytes_atomically
 
@@ -82,7 +83,7 @@ class Ranker:
         """Scores float32 (n) of rows assembled with `names`; one thread: several made it 20 × slower under load."""
         if not len(features):
             return np.zeros(0, dtype=np.float32)
-        return np.asarray(self.booster.inplace_predict(features, validate_features=False), dtype=np.float32)
+        return predict_rows(self.booster, features)
 
     def contributions(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """float32 (n, n_features + 1): exact TreeSHAP values, which sum up to the score; the last is the bias."""
