@@ -28,7 +28,7 @@ from recommender.decision.policies.uplift import UpliftModel
 from recommender.errors import IntegrityError
 from recommender.workspace import replace_folder, write_bytes_atomically
 
-__all__ = ["COLD", "AgentModel", "load_agent_model", "message_gains", "save_agent_model"]
+__all__ = ["COLD", "FACTS", "AgentModel", "load_agent_model", "load_beliefs", "message_gains", "save_agent_model"]
 
 FACTS, MESSAGES, SENDING, TIMING = "agent.json", "messages", "sending", "timing"
 EVENLY = 0.5  # of the exploration goes to all options alike: what is hardly tried can hardly be judged
@@ -142,13 +142,7 @@ def load_agent_model(folder: Path) -> AgentModel:
     """What was learnt, or COLD where there is no folder; IntegrityError where a byte differs from what was written."""
     if not folder.exists():
         return COLD
-    try:
-        content = json.loads((folder / FACTS).read_bytes())
-        version = content.pop("version")
-    except (OSError, ValueError, KeyError, AttributeError) as problem:
-        raise _broken(folder, f"cannot be read ({problem})") from problem
-    if version != _version(content):
-        raise _broken(folder, f"has other bytes than were written in {FACTS}")
+    content, version = _content(folder)
     parts = {}
     for name, written in content["parts"].items():
         parts[name] = load_policy(folder / name)
@@ -164,6 +158,28 @@ def load_agent_model(folder: Path) -> AgentModel:
         version,
         content["facts"],
     )
+
+
+def load_beliefs(folder: Path) -> AgentModel:
+    """What is thought of everybody alike, for when the policies beside it cannot be read; COLD where nothing can."""
+    try:
+        content, version = _content(folder)
+    except IntegrityError:
+        return COLD
+    actions, windows = (Beliefs.from_json(content[name]) for name in ("actions", "windows"))
+    return AgentModel(actions, windows, version=version, facts=content["facts"])
+
+
+def _content(folder: Path) -> tuple[dict[str, Any], str]:
+    """What the folder's own file says, and its version; IntegrityError where a byte of it differs."""
+    try:
+        content = json.loads((folder / FACTS).read_bytes())
+        version = content.pop("version")
+    except (OSError, ValueError, KeyError, AttributeError) as problem:
+        raise _broken(folder, f"cannot be read ({problem})") from problem
+    if version != _version(content):
+        raise _broken(folder, f"has other bytes than were written in {FACTS}")
+    return content, version
 
 
 def _version(content: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +9,20 @@ from typing import Any
 import numpy as np
 
 from recommender.decision.placements import PLACEMENTS, Placement
+from recommender.decision.request_fields import (
+    MAX_ID_LENGTH,
+    as_text,
+    read_context,
+    read_somebody,
+    refused,
+    require_object,
+)
 from recommender.decision.rules import Filter
-from recommender.errors import RequestError
 from recommender.retrieval.knowledge import Needs
 from recommender.states import Contexts
 
 __all__ = ["DecisionRequest"]
 
-MAX_ID_LENGTH = 512
-MAX_CONTEXT_LENGTH = 10_000  # characters of JSON: it is stored with every decision
 LIST_LIMITS = {"context_items": 100, "candidates": 1_000, "exclude": 10_000}
 FIELDS = ("user_id", "anonymous_id", "placement", "k", *LIST_LIMITS, "filter", "needs", "context")
 
@@ -51,15 +55,8 @@ class DecisionRequest:
         cls, body: object, decision_id: str, decided_ms: int, placements: Mapping[str, Placement] = PLACEMENTS
     ) -> DecisionRequest:
         """Read a decoded JSON body; raises RequestError with a sentence for whatever cannot be answered."""
-        if not isinstance(body, dict):
-            raise _refused(f"a body of type {type(body).__name__}", "a JSON object", "Send an object.")
-        _storable(body)
-        for name in body:
-            if name not in FIELDS:
-                raise _refused(f"the unknown field {name!r:.80}", f"one of {', '.join(FIELDS)}", "Rename or remove it.")
-        user_id, anonymous_id = _id(body, "user_id"), _id(body, "anonymous_id")
-        if user_id is None and anonymous_id is None:
-            raise _refused("neither user_id nor anonymous_id", "one of them", "Say whom the slate is for.")
+        body = require_object(body, FIELDS)
+        user_id, anonymous_id = read_somebody(body)
         placement = _placement(body.get("placement", "home"), placements)
         lists = {name: _ids(body, name, limit) for name, limit in LIST_LIMITS.items()}
         filter_body = {} if body.get("filter") is None else body["filter"]
@@ -97,33 +94,12 @@ class DecisionRequest:
     def context_text(self) -> str:
         """The record's `context`: what the caller said of the moment, and the context items."""
         items = {"context_items": list(self.context_items)} if self.context_items else {}
-        return _text({**self.context, **items})
+        return as_text({**self.context, **items})
 
     def filter_text(self) -> str:
         """The record's `filter`: the filter as sent, the excluded items and the needs."""
         exclude = {"exclude": list(self.exclude)} if self.exclude else {}
-        return _text({**self.filter_body, **exclude, **({"needs": self.needs_body} if self.needs_body else {})})
-
-
-def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True) if value else "{}"
-
-
-def _storable(body: Mapping[str, Any]) -> None:
-    """Refuse what JSON readers let through and UTF-8 or a later reader would not: lone surrogates, NaN, deep nests."""
-    try:
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _refused(f"a body that cannot be stored ({error!s:.100})", "plain JSON in UTF-8", "Send that.") from error
-
-
-def _id(body: Mapping[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH:
-        return value
-    raise _refused(f"{name} = {value!r:.80}", f"a text of 1 to {MAX_ID_LENGTH} characters", "Send the id as text.")
+        return as_text({**self.filter_body, **exclude, **({"needs": self.needs_body} if self.needs_body else {})})
 
 
 def _ids(body: Mapping[str, Any], name: str, limit: int) -> tuple[str, ...] | None:
@@ -131,23 +107,23 @@ def _ids(body: Mapping[str, Any], name: str, limit: int) -> tuple[str, ...] | No
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, str) and len(item) <= MAX_ID_LENGTH for item in value):
-        raise _refused(f"{name} = {value!r:.80}", "a list of item ids as texts", "Send the ids as a list of texts.")
+        raise refused(f"{name} = {value!r:.80}", "a list of item ids as texts", "Send the ids as a list of texts.")
     if len(value) > limit:
-        raise _refused(f"{len(value)} ids in {name}", f"at most {limit}", "Send fewer.")
+        raise refused(f"{len(value)} ids in {name}", f"at most {limit}", "Send fewer.")
     return tuple(value)
 
 
 def _placement(name: object, placements: Mapping[str, Placement]) -> Placement:
     found = placements.get(name) if isinstance(name, str) else None
     if found is None:
-        raise _refused(f"placement = {name!r:.80}", f"one of {', '.join(placements)}", "Name a known placement.")
+        raise refused(f"placement = {name!r:.80}", f"one of {', '.join(placements)}", "Name a known placement.")
     return found
 
 
 def _require(body: Mapping[str, Any], placement: Placement) -> None:
     for name in placement.requires:
         if body.get(name) is None:
-            raise _refused(
+            raise refused(
                 f"no {name} in a request to the placement {placement.name}",
                 f"{name}",
                 f"Send {name}, or ask elsewhere.",
@@ -160,23 +136,14 @@ def _k(value: object, placement: Placement) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= placement.max_k:
         return value
     expected = f"a whole number from 1 to {placement.max_k} for {placement.name}"
-    raise _refused(f"k = {value!r:.80}", expected, "Ask for that many, or leave k out.")
+    raise refused(f"k = {value!r:.80}", expected, "Ask for that many, or leave k out.")
 
 
 def _context(value: object) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _refused(f"context of type {type(value).__name__}", "an object", "Send an object, or leave it out.")
-    if "context_items" in value:
-        raise _refused("context_items inside context", "it beside context", "Move it one level up.")
+    context = read_context(value)
+    if "context_items" in context:
+        raise refused("context_items inside context", "it beside context", "Move it one level up.")
     for name in ("device", "channel"):
-        if not isinstance(value.get(name, ""), str):
-            raise _refused(f"context.{name} = {value[name]!r:.80}", "a text", "Send it as text.")
-    if len(_text(value)) > MAX_CONTEXT_LENGTH:
-        raise _refused("a long context", f"at most {MAX_CONTEXT_LENGTH} characters of JSON", "Send what matters.")
-    return value
-
-
-def _refused(found: str, expected: str, remedy: str) -> RequestError:
-    return RequestError(f"{found}.", f"{expected}.", remedy)
+        if not isinstance(context.get(name, ""), str):
+            raise refused(f"context.{name} = {context[name]!r:.80}", "a text", "Send it as text.")
+    return context
