@@ -1,8 +1,9 @@
-"""`nextbest agent check | dry-run | run | learn | readout | export | deliver`: words to functions, and no work."""
+"""The verbs of `nextbest agent`, from `check` to `deliver`: words to functions. No work is done here."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
             action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
         )
     _add_readout(group)
+    _add_insights(group, show)
     _add_deliveries(group, show)
 
 
@@ -52,6 +54,15 @@ def _add_readout(group: Any) -> None:
     readout.add_argument("--out", type=Path, metavar="DIR", help="for the page and its figures (default: reports/)")
     readout.add_argument("--json", action="store_true")
     readout.set_defaults(action=_readout)
+
+
+def _add_insights(group: Any, show: Show) -> None:
+    insights = group.add_parser("insights", help="what works for whom, when people respond, when they tire: a page")
+    insights.add_argument("name", metavar="NAME")
+    insights.add_argument("--at", default="", metavar="T", help="judged by then (default: now, or where the data end)")
+    insights.add_argument("--out", type=Path, metavar="PAGE.html", help="default: among its reports")
+    insights.add_argument("--json", action="store_true", help="all figures, as beside the page")
+    insights.set_defaults(action=lambda workspace, options: _insights(workspace, options, show))
 
 
 def _add_deliveries(group: Any, show: Show) -> None:
@@ -129,6 +140,15 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     config = ReadoutConfig(options.control, options.peeking, EffectConfig(1.0 - options.confidence))
     report = write_agent_readout(workspace, open_agent(workspace, options.name), config, options.out)
     return show_readout(report, options.json)
+
+
+def _insights(workspace: Workspace, options: argparse.Namespace, show: Show) -> None:
+    from orchestration.agent_insights import write_insights
+    from orchestration.agents import moment_of
+
+    page = write_insights(workspace, options.name, moment_of(workspace, options.at), options.out)
+    found = json.loads(page.with_suffix(".json").read_bytes())
+    show(found if options.json else {"page": str(page), "sentences": found["sentences"]}, options.json)
 
 
 def _export(workspace: Workspace, options: argparse.Namespace) -> None:

@@ -183,6 +183,10 @@ class Workspace:
         """What each decision whose window has closed earned (Parquet)."""
         return self.agents / name / "outcomes.parquet"
 
+    def agent_affinities(self, name: str) -> Path:
+        """What each of its actions is expected to gain each person (Parquet)."""
+        return self.agents / name / "affinities.parquet"
+
     def agent_reports(self, name: str) -> Path:
         """Pages about an agent for people, and their figures as JSON."""
         return self.reports / "agents" / name

@@ -12,20 +12,26 @@ from recommender.report.sections import EVIDENCE_SECTIONS, STUDY_SECTIONS, secti
 __all__ = ["evaluation_page"]
 
 STYLE = """
-body{margin:0;background:#f8fafc;color:#0f172a;font:16px/1.5 system-ui,sans-serif}
+:root{color-scheme:light dark;--page:#f8fafc;--card:#fff;--ink:#0f172a;--text:#334155;--muted:#64748b;--grid:#e2e8f0;
+--tile:#f1f5f9;--link:#1d4ed8;--good:#0f766e}
+@media(prefers-color-scheme:dark){:root{--page:#0b1120;--card:#131c2e;--ink:#e8edf5;--text:#c3cede;--muted:#8b9ab0;
+--grid:#2b3850;--tile:#1c2740;--link:#8ab4ff;--good:#2dd4bf}}
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{max-width:860px;margin:0 auto;padding:32px 20px 64px}
-header,section{background:#fff;border:1px solid #e2e8f0;border-radius:12px;padding:24px 28px;margin:0 0 20px}
-h1{font-size:26px;margin:0 0 4px} h2{font-size:19px;margin:0 0 4px} p{margin:0 0 14px;color:#334155}
+header,section{background:var(--card);border:1px solid var(--grid);border-radius:12px;padding:24px 28px;margin:0 0 20px}
+h1{font-size:26px;margin:0 0 4px} h2{font-size:19px;margin:0 0 4px} p{margin:0 0 14px;color:var(--text)}
 .verdict{display:inline-block;border-radius:999px;padding:3px 14px;font-weight:600;color:#fff;background:#15803d}
 .verdict.no{background:#b91c1c} .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}
-.tile{flex:1 1 150px;background:#f1f5f9;border-radius:10px;padding:12px 16px}
-.tile b{display:block;font-size:26px;line-height:1.2} .tile span{color:#475569;font-size:13px}
-figure{margin:0 0 18px} figcaption{color:#475569;font-size:14px;margin-bottom:4px}
+.tile{flex:1 1 150px;background:var(--tile);border-radius:10px;padding:12px 16px}
+.tile b{display:block;font-size:26px;line-height:1.2} .tile span{color:var(--muted);font-size:13px}
+figure{margin:0 0 18px} figcaption{color:var(--muted);font-size:14px;margin-bottom:4px}
 svg{width:100%;height:auto;display:block} svg text{font:13px system-ui,sans-serif}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:5px 10px 5px 0;border-bottom:1px solid #e2e8f0;vertical-align:top} th{color:#475569}
-summary{cursor:pointer;color:#1d4ed8;margin-bottom:8px} li{margin-bottom:4px;color:#334155}
-details{overflow-x:auto}
+th,td{text-align:left;padding:5px 10px 5px 0;border-bottom:1px solid var(--grid);vertical-align:top}
+th{color:var(--muted)} li{margin-bottom:4px;color:var(--text)}
+summary{cursor:pointer;color:var(--link);margin-bottom:8px} details{overflow-x:auto}
+@media(max-width:640px){main{padding:12px 10px 40px} header,section{padding:18px 16px} figure{overflow-x:auto}
+figure svg{min-width:600px}}
 """
 
 

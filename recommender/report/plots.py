@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, isfinite, log10
 
-__all__ = ["Row", "bar_plot", "interval_plot", "line_plot"]
+__all__ = ["Row", "bar_plot", "interval_plot", "line_plot", "ticks"]
 
 WIDTH, LABEL, VALUE, LINE, AXIS = 780, 210, 170, 26, 26
 NO_BREAK = "\N{NO-BREAK SPACE}"
-INK, MUTED, GRID = "#0f172a", "#64748b", "#e2e8f0"
+# By name, so that a page chooses them for light and dark; alone, a picture is one for light.
+INK, MUTED, GRID = "var(--ink,#0f172a)", "var(--muted,#64748b)", "var(--grid,#e2e8f0)"
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ def bar_plot(rows: Sequence[Row], title: str) -> str:
 
 
 def _plot(rows: Sequence[Row], title: str, bars: bool) -> str:
-    ticks = _ticks([0.0, *(value for row in rows for value in (row.low, row.high, row.mean) if isfinite(value))])
+    marks = ticks([0.0, *(value for row in rows for value in (row.low, row.high, row.mean) if isfinite(value))])
     left, right = LABEL, WIDTH - VALUE
     height = AXIS + LINE * len(rows)
 
     def x(value: float) -> float:
-        return left + (right - left) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+        return left + (right - left) * (value - marks[0]) / (marks[-1] - marks[0])
 
-    parts = [_tick(x(tick), tick, LINE * len(rows)) for tick in ticks]
+    parts = [_tick(x(tick), tick, LINE * len(rows)) for tick in marks]
     for place, row in enumerate(rows):
         middle = LINE * place + LINE / 2
         parts.append(_text(left - 10, middle, row.label, "end", INK))
@@ -75,17 +76,17 @@ def line_plot(
     """SVG: one line a series over `places` (ascending), with a bar over each interval; the axis holds 0."""
     height, top, left, right = 260, 12, 60, WIDTH - 20
     bottom = height - 44
-    ticks = _ticks([0.0, *(value for rows in series.values() for row in rows for value in (row.low, row.high))])
+    marks = ticks([0.0, *(value for rows in series.values() for row in rows for value in (row.low, row.high))])
     span = max(places) - min(places) or 1.0
 
     def x(place: float, shift: float) -> float:
         return left + 30 + (right - left - 60) * (place - min(places)) / span + shift
 
     def y(value: float) -> float:
-        return bottom - (bottom - top) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+        return bottom - (bottom - top) * (value - marks[0]) / (marks[-1] - marks[0])
 
     parts = []
-    for tick in ticks:
+    for tick in marks:
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{GRID}"/>')
         parts.append(_text(left - 8, y(tick), _short(tick), "end", MUTED))
     parts += [_text(x(place, 0), bottom + 18, f"{place:g} {unit}", "middle", MUTED) for place in places]
@@ -122,7 +123,7 @@ def _text(x: float, y: float, text: str, anchor: str, colour: str) -> str:
     return f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
+def ticks(values: Sequence[float]) -> list[float]:
     """Four to six round values that hold all of `values`."""
     low, high = min(values), max(values)
     if high <= low:
