@@ -38,9 +38,9 @@ def room_for(placement: Placement, items: ItemTable, users: UserStates) -> Count
 def _bought(items: ItemTable, users: UserStates) -> tuple[Counts, Counts]:
     """(user row, item index) of everything that was bought and is known."""
     owner = np.repeat(np.arange(len(users)), np.diff(users.offsets("history_item_ids")))
-    rows = np.flatnonzero(users.flat_integers("history_purchase_counts") > 0)
-    item = items.positions(users.flat("history_item_ids").take(rows))
-    return owner[rows][item >= 0], item[item >= 0]
+    item = items.positions(users.flat("history_item_ids"))
+    kept = (users.flat_integers("history_purchase_counts") > 0) & (item >= 0)
+    return owner[kept], item[kept]
 
 
 def _room(
