@@ -11,8 +11,10 @@ from monitoring.drift import DriftResult
 __all__ = [
     "Figure",
     "Message",
+    "agent_stopped",
     "bundle_refused",
     "drift_found",
+    "messages_refused",
     "retrain_finished",
     "retrain_started",
     "run_failed",
@@ -113,6 +115,24 @@ def run_failed(job: str, run_id: str, step: str | None, error: str) -> Message:
         f"Run failed: {job}",
         f"```{_code(error.strip())[:1000] or 'no error text'}```",
         facts=[f"step `{_code(step)}`" if step else "before any step", f"run `{_code(run_id)}`"],
+    )
+
+
+def agent_stopped(agent: str, sentence: str, run_id: str) -> Message:
+    """Decisions that broke a guardrail: they are written, and nothing of them is handed over."""
+    return _message(
+        f"Agent {agent} stopped: its decisions broke a guardrail",
+        _plain(sentence),
+        facts=["no message of this run was handed over", f"run `{_code(run_id)}`"],
+    )
+
+
+def messages_refused(agent: str, refused: int, delivered: int, run_id: str) -> Message:
+    """Messages that the receiver will never take, of how many that it took."""
+    return _message(
+        f"Agent {agent}: {refused:,} messages refused",
+        f"The webhook took {delivered:,} and refused {refused:,}; a refusal stays.",
+        facts=[f"`nextbest agent deliver {_code(agent)}` tells states", f"run `{_code(run_id)}`"],
     )
 
 

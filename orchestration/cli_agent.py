@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from recommender.agent_settings import SECRET_VARIABLE
 from recommender.errors import NextbestError, NotReadyError
 from recommender.workspace import Workspace
 
 __all__ = ["add_agent_verbs"]
-
-SECRET_VARIABLE = "NEXTBEST_WEBHOOK_SECRET"
 
 Show = Callable[[dict[str, Any], bool], None]
 
@@ -124,10 +123,12 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _learn(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agent_outcomes import write_outcomes
     from orchestration.agents import learn_agent, moment_of, open_agent
 
-    work = open_agent(workspace, options.name)
-    return {"agent": work.agent.name, **learn_agent(workspace, work, moment_of(workspace, options.at))}
+    work, now_ms = open_agent(workspace, options.name), moment_of(workspace, options.at)
+    write_outcomes(workspace, work, now_ms)
+    return {"agent": work.agent.name, **learn_agent(workspace, work, now_ms)}
 
 
 def _readout(workspace: Workspace, options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.defs.agents import agent_assets, agent_sensors
 from orchestration.defs.data import build_data
 from orchestration.defs.features import build_features
 from orchestration.defs.model import model_assets
@@ -32,11 +33,11 @@ def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any
         **overrides,
     }
     return dg.Definitions(
-        assets=[*data_assets, *feature_assets, *model_assets(), *monitoring_assets()],
+        assets=[*data_assets, *feature_assets, *model_assets(), *monitoring_assets(), *agent_assets()],
         asset_checks=[*data_checks, *feature_checks],
         jobs=build_jobs(),
         schedules=[daily_refresh],
-        sensors=[*monitoring_sensors(), *release_sensors()],
+        sensors=[*monitoring_sensors(), *release_sensors(), *agent_sensors()],
         resources=resources,
         # One fat process: the multiprocess executor pays about 10 s of imports a step.
         executor=dg.in_process_executor,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dagster as dg
 
-__all__ = ["RETRAINED_ASSETS", "build_jobs", "daily_refresh"]
+__all__ = ["AGENT_ASSETS", "RETRAINED_ASSETS", "build_jobs", "daily_refresh"]
 
 RETRAINED_ASSETS = ("training_set", "challenger", "champion")
+AGENT_ASSETS = ("agent_policy", "agent_messages", "agent_deliveries", "agent_readout", "agent_insights")
 
 _groups = dg.AssetSelection.groups
 # What takes minutes and is asked for by itself.
 _on_demand = dg.AssetSelection.assets("ranker_parameters", "ranking_study")
-_everything = _groups("data", "features", "model", "decision", "monitoring") - _on_demand
+# One partition an agent, asked for one by one.
+_agents = dg.AssetSelection.assets(*AGENT_ASSETS)
+_everything = _groups("data", "features", "model", "decision", "monitoring") - _on_demand - _agents
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """The six ways to turn the wheel."""
+    """The seven ways to turn the wheel."""
     return [
         dg.define_asset_job("ring", _everything, description="From raw files to a verdict on a new bundle."),
         dg.define_asset_job(
@@ -37,6 +40,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             "study",
             dg.AssetSelection.assets("ranking_study"),
             description="Refits of the latest challenger without its parts and with older ones, for its report.",
+        ),
+        dg.define_asset_job(
+            "agents",
+            _agents,
+            description="An agent learns, decides for its whole audience, hands its messages over and is read out.",
         ),
         dg.define_asset_job(
             "learn",

@@ -21,7 +21,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The workspace of a run. `until` in the run's configuration re-runs the ring at an earlier cut (a backfill).
+    """The workspace of a run. `until` in the run's configuration re-runs the ring at an earlier cut (a backfill); `at`
+    is the moment at which agents learn and decide, as `nextbest agent run --at` takes it.
 
     `trial_cuts`: cuts before the holdout at which champion and challenger meet too; with it four weeks, half the noise
     of one.
@@ -29,6 +30,7 @@ class Ring(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     home: str
     until: str = ""
+    at: str = ""
     seed: int = 7
     tune_trials: int = 30
     study_rounds: int = 60

@@ -34,6 +34,9 @@ DBT_COMMAND = str(Path(sys.executable).with_name("dbt"))  # the one of this envi
 DEFAULT_SOURCE = "tables"  # what the lineage shows before anything was landed
 PARSED = "partial_parse.msgpack"
 JOURNAL_SOURCE = "journal"
+AGENTS_SOURCE = "agents"
+# What agents write, by the asset that writes it.
+AGENT_SOURCES = {"decisions": "agent_messages", "outcomes": "agent_policy"}
 SERVED_CUTS_KEPT = 8  # a week of nightly refreshes
 
 
@@ -129,13 +132,15 @@ def _project_fingerprint(source: str) -> str:
 
 
 class ShopTranslator(DagsterDbtTranslator):
-    """Models become assets of the groups `data` and `features`; sources become the two doors they came through."""
+    """Models become assets of the groups `data` and `features`; sources become the doors they came through."""
 
     def __init__(self) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] == "source":
+            if dbt_resource_props["source_name"] == AGENTS_SOURCE:
+                return dg.AssetKey(AGENT_SOURCES[dbt_resource_props["name"]])
             is_journal = dbt_resource_props["source_name"] == JOURNAL_SOURCE
             return dg.AssetKey("journal" if is_journal else "raw_source")
         return dg.AssetKey(dbt_resource_props["name"])

@@ -7,7 +7,9 @@ from typing import Any
 
 from recommender.yaml_document import Document
 
-__all__ = ["AgentSettings", "agent_settings"]
+__all__ = ["SECRET_VARIABLE", "AgentSettings", "agent_settings"]
+
+SECRET_VARIABLE = "NEXTBEST_WEBHOOK_SECRET"  # a secret is no setting: it stays out of the file
 
 SHAPES = ("plain", "braze", "iterable", "sendgrid")
 
@@ -26,7 +28,8 @@ class AgentSettings:
 def agent_settings(document: Document, body: object) -> AgentSettings:
     """Read the section; ConfigurationError with file, line and key."""
     part = document.section("agents", body or {}, tuple(AgentSettings.__dataclass_fields__))
-    daily = part.read("daily", (), lambda at, value: _names(document, at, value)) or ()
+    nobody: tuple[str, ...] = ()
+    daily = part.read("daily", nobody, lambda at, value: _names(document, at, value)) or nobody
     webhook = part.read("webhook", "", lambda at, value: _address(document, at, value)) or ""
     return AgentSettings(daily, webhook, part.one_of("shape", SHAPES, "plain"))
 

@@ -28,6 +28,7 @@ __all__ = ["monitoring_assets", "monitoring_sensors"]
 
 CAUSE_TAG = "nextbest/cause"
 RUN_KEY_TAG = "dagster/run_key"
+PARTITION_TAG = "dagster/partition"  # which agent, of the job `agents`
 
 
 @dg.asset(group_name="monitoring", kinds={"evidently"}, deps=["feature_store", "events", "item_pairs", "item_segments"])
@@ -99,7 +100,8 @@ def failed_run(context: dg.RunFailureSensorContext, ring: Ring) -> None:
     error = sentence_of(failed.step_failure_data.error) if failed else context.failure_event.message or "no message"
     spend_failed_request(ring.workspace, run.tags.get(RUN_KEY_TAG), run.run_id, error)
     settle_retraining(ring.workspace, run.run_id, "failed", [error])
-    slack_of(ring.workspace).send(run_failed(run.job_name, run.run_id, failed.step_key if failed else None, error))
+    job = f"{run.job_name} {run.tags[PARTITION_TAG]}" if PARTITION_TAG in run.tags else run.job_name
+    slack_of(ring.workspace).send(run_failed(job, run.run_id, failed.step_key if failed else None, error))
 
 
 def monitoring_assets() -> list[dg.AssetsDefinition]:

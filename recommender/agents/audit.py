@@ -30,7 +30,9 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Audit:
-    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids. `explored` of the agent's `messages` went out by another choice than the likeliest."""
+    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids. `explored` of
+    the agent's own `messages` went out by another choice than the likeliest; `exploration` is what is allowed.
+    """
 
     broken: Mapping[str, int]
     examples: Mapping[str, list[str]]
@@ -62,7 +64,8 @@ def audit_run(
     agent: Agent, audience: Audience, records: pa.Table, messages: pa.Table, given: Mapping[str, int]
 ) -> Audit:
     """Judge one run. `records`: its decisions in AGENT_DECISION_SCHEMA; `messages`: SEND_SCHEMA of all that was
-    sent and scheduled by any agent before, and by this run; `given`: action → messages of this agent ever, this run's included.
+    sent and scheduled by any agent before, and by this run; `given`: action → messages of this agent ever, those
+    of this run included.
     """
     sent = records.filter(pc.not_equal(records["action"], NOTHING))
     run = _Sent.of(agent, audience, sent)
@@ -221,4 +224,4 @@ def _explored(agent: Agent, own: pa.Table) -> int:
 
 def _starts(lists: pa.ListArray) -> Ints:
     lengths = lists.value_lengths().to_numpy().astype(np.int64)
-    return np.cumsum(lengths) - lengths
+    return np.asarray(np.cumsum(lengths) - lengths)

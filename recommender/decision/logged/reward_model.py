@@ -36,7 +36,7 @@ def fold_of(n: int, folds: int, seed: int, owner: Codes | None = None) -> Codes:
     rng = np.random.default_rng(seed)
     if owner is None:
         return rng.permutation(n) % folds
-    people = int(owner.max()) + 1
+    people = int(owner.max(initial=-1)) + 1
     return (rng.permutation(people) % folds)[owner]
 
 

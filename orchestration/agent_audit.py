@@ -1,0 +1,66 @@
+"""A run of an agent read again: what it saw of people, and what was sent before. What is judged is the core's."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.agents import REMEMBERED_MS, AgentAtWork, read_agent_decisions
+from recommender.agents.agent import NOTHING
+from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.audit import Audit, audit_run
+from recommender.agents.consents import with_consents
+from recommender.agents.published_audience import PublishedAudience
+from recommender.agents.record import sends_of
+from recommender.agents.sends import SEND_SCHEMA
+from recommender.workspace import Workspace
+from services.consent_log import said_consents
+
+__all__ = ["audit_agent"]
+
+
+def audit_agent(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> Audit | None:
+    """Judge the latest run's decisions; None for an earlier run, whose audience is not there any more."""
+    published = PublishedAudience.open(workspace.agent_audience(work.agent.name))
+    if published is None or not len(records):
+        return None
+    decided_ms = int(records["decided_at"].cast(pa.int64())[0].as_py())
+    if published.decided_ms != decided_ms:
+        return None
+    audience = _consenting(workspace, work, published, decided_ms)
+    given = read_agent_decisions(workspace, work.agent.name, ["action", "decided_at"])
+    given = _until(given, decided_ms)["action"]
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(given).to_pylist() if row["values"] != NOTHING}
+    return audit_run(work.agent, audience, records, _messages(workspace, decided_ms), counts)
+
+
+def _consenting(workspace: Workspace, work: AgentAtWork, published: PublishedAudience, decided_ms: int) -> Audience:
+    """A yes counts that held when the run began or holds now: one that came or went in between breaks nothing."""
+    said = said_consents(workspace)
+    before = said.filter(pc.less(said["said_at"].cast(pa.int64()), decided_ms))
+    then, now = (
+        with_consents(work.agent, Audience(published.table), words, published.known_until_ms)
+        for words in (before, said)
+    )
+    table = now.table
+    for channel in work.agent.channels:
+        if (name := CONSENT + channel) in table.column_names:
+            either = pa.array(then.consents(channel) | now.consents(channel))
+            table = table.set_column(table.schema.get_field_index(name), name, either)
+    return Audience(table)
+
+
+def _messages(workspace: Workspace, decided_ms: int) -> pa.Table:
+    """What all agents had decided to send until then, this run included. What another agent decides later is its own
+    to answer for, and decisions in the moment count once they are landed.
+    """
+    found = [SEND_SCHEMA.empty_table()]
+    for folder in sorted(workspace.agents.glob("*/decisions")):
+        columns = [*SEND_SCHEMA.names, "decided_at"]
+        records = read_agent_decisions(workspace, folder.parent.name, columns, decided_ms - REMEMBERED_MS)
+        found.append(sends_of(_until(records, decided_ms)))
+    return pa.concat_tables(found)
+
+
+def _until(records: pa.Table, decided_ms: int) -> pa.Table:
+    return records.filter(pc.less_equal(records["decided_at"].cast(pa.int64()), decided_ms))

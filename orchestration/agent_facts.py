@@ -1,0 +1,94 @@
+"""What Dagster is told of agents: facts of each asset, and which agents are due. No work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.agent_report import run_report
+from orchestration.agents import moment_of
+from recommender.agents.agent import Agent
+from recommender.agents.agent_file import read_agent
+from recommender.configuration import read_configuration
+from recommender.errors import NextbestError
+from recommender.workspace import Workspace
+
+__all__ = ["Due", "due_agents", "message_facts", "policy_facts", "readout_facts"]
+
+FRESH_SECONDS = 24 * 3600
+FACTORS = ("messages", "timing", "sending")
+
+
+@dataclass(frozen=True)
+class Due:
+    """`names` of all agents; `wanted` ones run now, for the `day` on which the marts were built; else `reason`."""
+
+    names: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
+    day: str = ""
+    now_ms: int = 0
+    reason: str = ""
+
+
+def due_agents(workspace: Workspace, built_at: float | None, now: float | None = None) -> Due:
+    """Which agents there are and which are due; `built_at` and `now` are seconds since 1970. A broken file stops no
+    other agent.
+    """
+    names, wrong = [], []
+    for path in sorted(workspace.agents.glob("*.yml")):
+        try:
+            names.append(read_agent(path).name)
+        except NextbestError as problem:
+            wrong.append(problem.found)
+    known = tuple(dict.fromkeys(names))
+    try:
+        daily = read_configuration(workspace.configuration).agents.daily
+    except NextbestError as problem:
+        return Due(known, reason=problem.found)
+    now = datetime.now(UTC).timestamp() if now is None else now
+    if not daily:
+        return Due(known, reason=" ".join(["no agent is named under `agents.daily` in nextbest.yml.", *wrong]))
+    if built_at is None or now - built_at > FRESH_SECONDS:
+        return Due(known, reason=" ".join(["the marts were not built within a day; agents wait for that.", *wrong]))
+    wanted = tuple(name for name in daily if name in known)
+    missing = [f"no agent {name}." for name in daily if name not in known]
+    day = datetime.fromtimestamp(built_at, UTC).date().isoformat()
+    reason = " ".join([*missing, *wrong])
+    return Due(known, wanted, day, moment_of(workspace, "") if wanted else 0, reason)
+
+
+def policy_facts(found: Mapping[str, Any], outcomes: pa.Table) -> dict[str, Any]:
+    """What was learnt, a sentence for each factor."""
+    facts: dict[str, Any] = {
+        "version": found["version"],
+        "decisions": found["decisions"],
+        "decisions with a wanted outcome": int(pc.sum(outcomes["is_wanted"]).as_py() or 0),
+        "reward per decision": float(pc.mean(outcomes["reward"]).as_py() or 0.0),
+        "dagster/row_count": len(outcomes),
+    }
+    return facts | {name: str(found[name]["sentence"]) for name in FACTORS if name in found}
+
+
+def message_facts(agent: Agent, records: pa.Table, is_new: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run in figures, and the whole report that a picture is drawn of."""
+    report = run_report(agent, records)
+    kept = ("people", "messages", "arms", "actions", "channels", "windows", "why nothing", "policy")
+    facts = {name: report[name] for name in kept}
+    facts |= {"decided at": str(report["decided_at"]), "is new": is_new, "dagster/row_count": len(records)}
+    return facts, report
+
+
+def readout_facts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Verdict, sentence, and each arm's difference with both of its intervals."""
+    facts: dict[str, Any] = {name: report[name] for name in ("verdict", "sentence", "people", "since", "until", "page")}
+    for own in report["comparisons"]:
+        name = f"{own['arm']} against {own['control']}"
+        facts[name] = {key: own[key] for key in ("difference", "low", "high", "always_low", "always_high", "lift")}
+    if report["cautions"]:
+        facts["cautions"] = list(report["cautions"])
+    return facts

@@ -1,0 +1,179 @@
+"""Agents in the ring: one partition an agent; each learns, decides, hands its messages over and is read out."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from monitoring.slack_messages import agent_stopped, messages_refused
+from orchestration.agent_audit import audit_agent
+from orchestration.agent_facts import due_agents, message_facts, policy_facts, readout_facts
+from orchestration.agent_insights import write_insights
+from orchestration.agent_outcomes import write_outcomes
+from orchestration.agent_readout import write_agent_readout
+from orchestration.agents import learn_agent, moment_of, open_agent, run_agent
+from orchestration.alerts import slack_of
+from orchestration.defs.model import picture
+from orchestration.deliveries import Webhook, deliver
+from orchestration.resources import Ring
+from orchestration.tables import to_iso
+from recommender.agent_settings import SECRET_VARIABLE
+from recommender.configuration import read_configuration
+from recommender.errors import InputError, NotReadyError
+from recommender.report.agent_figures import lift_figure, run_figure
+
+__all__ = ["AGENTS", "agent_assets", "agent_sensors"]
+
+# Files come and go while Dagster is up; the sensor below keeps these names.
+AGENTS = dg.DynamicPartitionsDefinition(name="agents")
+DELIVERY_SECONDS = 120.0
+
+GUARDRAILS, EXPLORATION, SAMPLE_RATIO, TAKEN = "guardrails", "exploration", "sample_ratio", "taken_by_the_receiver"
+
+
+@dg.asset(group_name="decision", partitions_def=AGENTS, kinds={"parquet"}, deps=["events", "users", "user_states"])
+def agent_policy(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What the agent has learnt from every decision whose window has closed, and what each of them earned."""
+    work, now_ms = open_agent(ring.workspace, context.partition_key), moment_of(ring.workspace, ring.at)
+    outcomes = write_outcomes(ring.workspace, work, now_ms)
+    return dg.MaterializeResult(metadata=policy_facts(learn_agent(ring.workspace, work, now_ms), outcomes))
+
+
+@dg.asset(
+    group_name="decision",
+    partitions_def=AGENTS,
+    kinds={"parquet"},
+    deps=[agent_policy],
+    check_specs=[
+        dg.AssetCheckSpec(
+            GUARDRAILS, asset="agent_messages", blocking=True, description="Nothing forbidden was decided."
+        ),
+        dg.AssetCheckSpec(EXPLORATION, asset="agent_messages", description="Exploration keeps to its budget."),
+    ],
+)
+def agent_messages(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
+    """Who of the whole audience gets which message, where and when, or none; once for each moment."""
+    space, name = ring.workspace, context.partition_key
+    work = open_agent(space, name)
+    records, is_new = run_agent(space, work, moment_of(space, ring.at), context.log.info)
+    facts, report = message_facts(work.agent, records, is_new)
+    yield dg.MaterializeResult(metadata={**facts, "picture": picture(run_figure(report))})
+    audit = audit_agent(space, work, records)
+    if audit is None:
+        told = "an earlier moment, whose audience is not there any more"
+        yield from (
+            dg.AssetCheckResult(passed=True, check_name=one, description=told) for one in (GUARDRAILS, EXPLORATION)
+        )
+        return
+    if not audit.is_sound:
+        slack_of(space).send(agent_stopped(name, audit.sentence, context.run.run_id))
+    yield dg.AssetCheckResult(
+        passed=audit.is_sound,
+        check_name=GUARDRAILS,
+        description=audit.sentence,
+        metadata={"people for whom it was broken": dict(audit.broken)},
+    )
+    share = audit.explored / max(audit.messages, 1)
+    yield dg.AssetCheckResult(
+        passed=audit.is_within_budget,
+        check_name=EXPLORATION,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{share:.1%} of {audit.messages:,} messages explored, of {audit.exploration:.1%} allowed",
+        metadata={"explored": share, "allowed": audit.exploration},
+    )
+
+
+@dg.asset(
+    group_name="decision",
+    partitions_def=AGENTS,
+    kinds={"webhook"},
+    deps=[agent_messages],
+    check_specs=[dg.AssetCheckSpec(TAKEN, asset="agent_deliveries", description="The receiver refused no message.")],
+)
+def agent_deliveries(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
+    """Messages handed over to the webhook of nextbest.yml, each at least once."""
+    space, name = ring.workspace, context.partition_key
+    settings = read_configuration(space.configuration).agents
+    counts: dict[str, int] = {}
+    told = "no webhook in nextbest.yml: messages lie ready for `nextbest agent export`"
+    if settings.webhook:
+        webhook = Webhook(settings.webhook, os.environ.get(SECRET_VARIABLE, ""), settings.shape)
+        counts = deliver(space, open_agent(space, name), webhook, DELIVERY_SECONDS)
+        told = ", ".join(f"{count:,} {state}" for state, count in counts.items()) or "nothing is due"
+    refused = counts.get("refused", 0)
+    if refused:
+        slack_of(space).send(messages_refused(name, refused, counts.get("delivered", 0), context.run.run_id))
+    yield dg.MaterializeResult(metadata={"verdict": told, **counts})
+    yield dg.AssetCheckResult(
+        passed=not refused, check_name=TAKEN, severity=dg.AssetCheckSeverity.WARN, description=told
+    )
+
+
+@dg.asset(
+    group_name="monitoring",
+    partitions_def=AGENTS,
+    deps=[agent_policy],
+    check_specs=[
+        dg.AssetCheckSpec(SAMPLE_RATIO, asset="agent_readout", description="Arms have the people they should.")
+    ],
+)
+def agent_readout(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
+    """What the agent brings beside its holdout, person by person, with intervals; by segment and by day."""
+    try:
+        report = write_agent_readout(ring.workspace, open_agent(ring.workspace, context.partition_key))
+    except (InputError, NotReadyError) as problem:  # one arm only, or nobody yet
+        yield dg.MaterializeResult(metadata={"verdict": "nothing to read yet", "sentence": str(problem)})
+        yield dg.AssetCheckResult(passed=True, check_name=SAMPLE_RATIO, description=problem.found)
+        return
+    ratio = report["sample_ratio"]
+    metadata = readout_facts(report)
+    if report["days"]:
+        metadata["difference by day"] = picture(lift_figure(report))
+    yield dg.MaterializeResult(metadata=metadata)
+    yield dg.AssetCheckResult(passed=ratio["passed"], check_name=SAMPLE_RATIO, description=ratio["sentence"])
+
+
+@dg.asset(group_name="monitoring", partitions_def=AGENTS, deps=[agent_policy])
+def agent_insights(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What works for whom, when people respond and when they tire, as a page."""
+    space, now_ms = ring.workspace, moment_of(ring.workspace, ring.at)
+    try:
+        page = write_insights(space, context.partition_key, now_ms)
+    except NotReadyError as problem:
+        return dg.MaterializeResult(metadata={"verdict": str(problem)})
+    return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(page.as_uri())})
+
+
+@dg.sensor(
+    job_name="agents",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A partition for each agent's file; those named under `agents.daily` run once a day, on fresh marts.",
+)
+def daily_agents(context: dg.SensorEvaluationContext, ring: Ring) -> dg.SensorResult:
+    """Marts are fresh for a day after `user_states` was built; one run for each agent and such a build's day."""
+    built = context.instance.get_latest_materialization_event(dg.AssetKey("user_states"))
+    due = due_agents(ring.workspace, None if built is None else built.timestamp)
+    known = set(context.instance.get_dynamic_partitions("agents"))
+    changes: list[Any] = []
+    if new := sorted(set(due.names) - known):
+        changes.append(AGENTS.build_add_request(new))
+    if gone := sorted(known - set(due.names)):
+        changes.append(AGENTS.build_delete_request(gone))
+    at = {"resources": {"ring": {"config": {"home": ring.home, "at": to_iso(due.now_ms)}}}}
+    requests = [
+        dg.RunRequest(f"{name}/{due.day}", partition_key=name, run_config=at, tags={"nextbest/agent": name})
+        for name in due.wanted
+    ]
+    return dg.SensorResult(requests, due.reason if not requests else None, dynamic_partitions_requests=changes)
+
+
+def agent_assets() -> list[dg.AssetsDefinition]:
+    """Assets of agents: three of the group `decision`, two of `monitoring`."""
+    return [agent_policy, agent_messages, agent_deliveries, agent_readout, agent_insights]
+
+
+def agent_sensors() -> list[dg.SensorDefinition]:
+    """The sensor that knows agents' files and asks for their runs."""
+    return [daily_agents]
