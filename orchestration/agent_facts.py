@@ -1,7 +1,9 @@
-"""What Dagster is told of agents: facts of each asset, and which agents are due. No work is done here."""
+"""What Dagster is told of agents: facts of each asset, which agents are due, how all of them do. No work is done."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,16 +11,20 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from orchestration.agent_readout import PAGE
 from orchestration.agent_report import run_report
 from orchestration.agents import moment_of
-from recommender.agents.agent import Agent
+from orchestration.tables import to_iso
+from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_file import read_agent
+from recommender.agents.run_files import moment_of_file
 from recommender.configuration import read_configuration
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
 
-__all__ = ["Due", "due_agents", "message_facts", "policy_facts", "readout_facts"]
+__all__ = ["Due", "agent_status", "due_agents", "message_facts", "policy_facts", "readout_facts"]
 
 FRESH_SECONDS = 24 * 3600
 FACTORS = ("messages", "timing", "sending")
@@ -60,6 +66,34 @@ def due_agents(workspace: Workspace, built_at: float | None, now: float | None =
     day = datetime.fromtimestamp(built_at, UTC).date().isoformat()
     reason = " ".join([*missing, *wrong])
     return Due(known, wanted, day, moment_of(workspace, "") if wanted else 0, reason)
+
+
+def agent_status(workspace: Workspace) -> dict[str, Any]:
+    """By name: whether it works daily, its last run and messages, and what its last readout said; a broken file says
+    what is wrong with it.
+    """
+    found: dict[str, Any] = {}
+    daily: tuple[str, ...] = ()
+    with contextlib.suppress(NextbestError):  # which every other command says
+        daily = read_configuration(workspace.configuration).agents.daily
+    for path in sorted(workspace.agents.glob("*.yml")):
+        try:
+            name = read_agent(path).name
+        except NextbestError as problem:
+            found[path.stem] = {"problem": problem.found}
+            continue
+        runs = sorted(workspace.agent_decisions(name).glob("*.parquet"))
+        found[name] = {"works": "daily" if name in daily else "when told"}
+        if not runs:
+            found[name]["last run"] = "none so far"
+            continue
+        actions = pq.read_table(runs[-1], columns=["action"])["action"]
+        messages = int(pc.sum(pc.not_equal(actions, NOTHING)).as_py() or 0)
+        told = {"last run": to_iso(moment_of_file(runs[-1])), "people": len(actions), "messages": messages}
+        readout = (workspace.agent_reports(name) / PAGE).with_suffix(".json")
+        lift = json.loads(readout.read_text())["sentence"] if readout.exists() else "not read yet"
+        found[name] |= {**told, "lift": lift}
+    return found
 
 
 def policy_facts(found: Mapping[str, Any], outcomes: pa.Table) -> dict[str, Any]:

@@ -49,8 +49,12 @@ def execute(
     job_name: str,
     on_news: Callable[[StepNews], None] = lambda news: None,
     tags: Mapping[str, str] | None = None,
+    agent: str | None = None,
 ) -> RunOutcome:
-    """Run a job of the assembler's definitions to its end. Failures are reported in the outcome, not raised."""
+    """Run a job of the assembler's definitions to its end. Failures are reported in the outcome, not raised.
+
+    The job `agents` needs the name of an `agent`; `Ring.at` is the moment at which it works.
+    """
     from orchestration.definitions import build_definitions
 
     os.environ.update(ring.environment())
@@ -66,8 +70,11 @@ def execute(
         try:
             # dbt's chatter goes to a log: stdout is for the figures that a command was asked for.
             with (ring.workspace.logs / "dbt.log").open("a") as chatter, contextlib.redirect_stdout(chatter):
+                if agent is not None:
+                    instance.add_dynamic_partitions("agents", [agent])
                 job.execute_in_process(
                     instance=instance,
+                    partition_key=agent,
                     run_id=run_id,
                     raise_on_error=False,
                     tags=dict(tags or {}),

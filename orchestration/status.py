@@ -26,6 +26,7 @@ def read_status(workspace: Workspace) -> dict[str, Any]:
         "marts as of": _or_reason(lambda: to_iso(read_as_of_ms(workspace))),
         "drift": _drift(workspace),
         "performance": _performance(workspace),
+        "agents": _agents(workspace),
         "runs": _runs(workspace),
     }
 
@@ -97,6 +98,12 @@ def _performance(workspace: Workspace) -> dict[str, Any]:
         for entry in found["live"]["models"]
     }
     return {"champion": found["champion"], "verdict": found["fall"]["verdict"], "models": by_model}
+
+
+def _agents(workspace: Workspace) -> dict[str, Any]:
+    from orchestration.agent_facts import agent_status
+
+    return agent_status(workspace) or {"verdict": "there is none"}
 
 
 def _latest_json(workspace: Workspace, name: str) -> Any:

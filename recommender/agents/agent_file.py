@@ -45,12 +45,22 @@ def read_agents(folder: Path) -> dict[str, Agent]:
     return {name: agent for name, (agent, _) in read_agent_files(folder).items()}
 
 
-def read_agent_files(folder: Path) -> dict[str, tuple[Agent, bytes]]:
-    """The same, each with the bytes that it was read from. Raises ConfigurationError."""
+def read_agent_files(
+    folder: Path, broken: dict[str, ConfigurationError] | None = None
+) -> dict[str, tuple[Agent, bytes]]:
+    """The same, each with the bytes that it was read from. Raises ConfigurationError, or keeps what cannot be read in
+    `broken`, by the file's name without its ending: a half-written file then stops no other agent.
+    """
     found: dict[str, tuple[Agent, bytes]] = {}
     for path in sorted(folder.glob("*.yml")):
-        raw = _bytes_of(path)
-        agent = parse_agent(raw, path.name)
+        try:
+            raw = _bytes_of(path)
+            agent = parse_agent(raw, path.name)
+        except ConfigurationError as problem:
+            if broken is None:
+                raise
+            broken[path.stem] = problem
+            continue
         if agent.name in found:
             raise ConfigurationError(f"{path.name}: a second agent {agent.name}.", "one of each name.", "Rename one.")
         found[agent.name] = agent, raw

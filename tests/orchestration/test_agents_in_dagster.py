@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.agent_facts import due_agents
+from orchestration.agent_facts import agent_status, due_agents
 from orchestration.defs.agents import AGENTS, agent_assets, daily_agents
 from orchestration.resources import Ring
 from recommender.workspace import Workspace
@@ -125,6 +125,19 @@ def test_a_run_is_asked_for_once_for_each_day_on_which_the_marts_were_built(
     assert [one.run_key for one in first] == [one.run_key for one in again]  # Dagster starts one run for one key
     # These data ended long ago, and nobody in an archive can be written to today.
     assert first[0].run_config["resources"]["ring"]["config"]["at"] == "2026-06-06 00:00:00Z"
+
+
+def test_status_tells_of_each_agent(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    (workspace.agents / "autumn.yml").write_text(SPRING)
+    (workspace.agents / "broken.yml").write_text("audience: [")
+    result = run(workspace, instance)
+    told = agent_status(workspace)
+    assert told["autumn"] == {"works": "when told", "last run": "none so far"}
+    assert told["broken"]["problem"].startswith("broken.yml, line 1")
+    spring = told["spring"]
+    assert (spring["works"], spring["last run"]) == ("daily", "2026-06-01 06:00:00Z")
+    assert spring["messages"] == metadata(result, "agent_messages")["messages"]
+    assert spring["lift"]
 
 
 def test_only_agents_that_are_named_run_and_only_on_fresh_marts(workspace: Workspace) -> None:
