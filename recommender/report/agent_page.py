@@ -177,8 +177,8 @@ def _fatigue(insights: Figures, readout: Figures | None, words: Words) -> str:
         "Do people tire?",
         " ".join(said) or "Nothing is proven so far: the intervals of few and of many messages overlap.",
         *blocks,
-        '<p class="quiet">People of each count are weighed to be like all who were written to, as far as the agent can '
-        "see them, and compared with people of the same runs who got nothing.</p>",
+        '<p class="quiet">Only messages of the same day are compared, and people of each count are weighed to be like '
+        "all who were written to, as far as the agent can see them.</p>",
     )
 
 

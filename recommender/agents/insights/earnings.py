@@ -19,7 +19,7 @@ from recommender.events import DAY_MS
 __all__ = ["activity", "cost_of_trying", "left_alone"]
 
 MOST_PERIODS = 16
-PERIODS = (1, 2, 7, 14, 28, 91)  # days
+PERIODS = (1, 7, 28, 91)  # days
 
 Ints = npt.NDArray[np.int64]
 

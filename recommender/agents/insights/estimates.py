@@ -59,10 +59,10 @@ class Estimate:
         return float(2.0 * stats.t.sf(abs(self.value) / self.error, max(self.worth - 1.0, 1.0)))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; value, low and high are None where there is too little evidence."""
+        """Plain values; value, low and high are None where there is too little evidence. `worth_people`: `worth`."""
         low, high = self.interval
         known = {"value": self.value, "low": low, "high": high} if self.is_known else dict.fromkeys(_FIGURES)
-        return {**known, "people": self.people, "decisions": self.rows}
+        return {**known, "people": self.people, "decisions": self.rows, "worth_people": self.worth}
 
 
 _FIGURES = ("value", "low", "high")

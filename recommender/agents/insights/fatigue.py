@@ -1,22 +1,21 @@
 """Fatigue: what one more message gains by how many there were lately and how long ago the last one was.
 
-Who was sent much is not like who was sent little, and both are not like the holdout, who were sent nothing at all. So
-each is weighed: people of every count towards all who were written to (by what the policy could read of them), and
-people without a message towards them again, in the same run; what is left is compared less what a model of people
-without a message expects. It holds if either the weights or that model are right. Counts were not drawn, so what the
-features do not tell of people remains.
+An agent learns, so messages of later days are better ones, and come when there were more before. Therefore only
+messages of the same run are compared, and people of each count are weighed to be like all who were written to, as far
+as the policy could read them. What nobody drew and no feature tells of people remains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from recommender.agents.agent import Goal
 from recommender.agents.attribution import rewards_of
@@ -71,84 +70,124 @@ def fatigue(evidence: Evidence, sends: pa.Table, events: pa.Table) -> list[dict[
 
 
 def _curve(evidence: Evidence, curve: _Curve, count: Floats, left: Floats) -> dict[str, Any]:
-    play = evidence.in_play
-    log = evidence.sending
+    log, play = evidence.sending, evidence.in_play
     assert log is not None
-    places = np.searchsorted(np.array(curve.edges), count[play], side="right") - 1
-    bins = np.where(log.action == 1, places, -1)
-    weights = _weights(evidence, bins, len(curve.edges))
-    owner = evidence.owner[play]
-    rewards = [evidence.rewards[play]] + ([left[play]] if left.any() else [])
-    found = [_gains(evidence, reward, weights, owner) for reward in rewards]
+    bins = np.where(log.action == 1, np.searchsorted(np.array(curve.edges), count[play], side="right") - 1, -1)
+    design = _Design.of(evidence, bins, len(curve.edges))
+    gains = _gains(evidence, design, evidence.rewards)
+    leaving = _gains(evidence, design, left) if left[play].any() else None
     rows = [
         {
             "label": label,
             "messages": int((bins == place).sum()),
-            "gain": found[0][place][0].as_json(),
-            "unsubscribes": found[1][place][0].as_json() if len(found) > 1 else None,
+            "gain": gains[place].estimate.as_json(),
+            "unsubscribes": None if leaving is None else leaving[place].estimate.as_json(),
         }
         for place, label in enumerate(curve.labels)
     ]
-    return {"title": curve.title, "bins": rows, "change": _change(curve, found[0], owner)}
+    return {"title": curve.title, "bins": rows, "change": _change(curve, gains, evidence.owner[play])}
 
 
-def _gains(
-    evidence: Evidence, reward: Floats, weights: Sequence[tuple[Floats, Floats]], owner: Ints
-) -> list[tuple[Estimate, Floats]]:
-    """For each bin what a message gains over none, and the rows' parts in its error."""
-    log = evidence.sending
+@dataclass(frozen=True)
+class _Design:
+    """Of the rows in play: `bins` int64 (n), −1 for those without a message or whose count never stood beside another
+    in one run; `run` int64 (n); `weight` float64 (n)."""
+
+    bins: Ints
+    run: Ints
+    weight: Floats
+    n_bins: int
+
+    @classmethod
+    def of(cls, evidence: Evidence, bins: Ints, n_bins: int) -> _Design:
+        play = evidence.in_play
+        _, run = np.unique(evidence.decided_ms[play], return_inverse=True)
+        kept = _beside_each_other(bins, run, n_bins)
+        bins = np.where(np.isin(bins, kept), bins, -1)
+        rows = np.flatnonzero(bins >= 0)
+        _, owner = np.unique(evidence.owner[play[rows]], return_inverse=True)
+        fold = fold_of(len(rows), FOLDS, evidence.seed + 1, owner)
+        contexts, alone, weight = evidence.contexts[play[rows]], np.zeros(len(rows), np.int64), np.zeros(len(play))
+        for place in kept:
+            inside = bins[rows] == place
+            chance = crossfit_rewards(contexts, alone, inside.astype(np.float64), 1, fold)[:, 0]
+            alike = inside.mean() / np.clip(chance, RAREST, 1.0)
+            weight[rows[inside]] = np.minimum(alike, WEIGHTIEST)[inside]
+        return cls(bins, run, weight, n_bins)
+
+
+class _Gain(NamedTuple):
+    """An estimate, and what each row in play adds to its error."""
+
+    estimate: Estimate
+    parts: Floats
+
+
+def _gains(evidence: Evidence, design: _Design, rewards: Floats) -> list[_Gain]:
+    """For each bin what a message gains over none: the mean of all, and by how much the bin differs from them within
+    runs (weighted least squares on bins with an intercept for each run, errors by person)."""
+    log, play, n_bins = evidence.sending, evidence.in_play, design.n_bins
     assert log is not None
-    fold = fold_of(len(owner), FOLDS, evidence.seed, np.unique(owner, return_inverse=True)[1])
-    expected = crossfit_rewards(_with_time(evidence), log.action, reward, 2, fold)[:, 0]
-    told = []
-    for sent, nothing in weights:
-        value, parts = weighted_difference(reward - expected, sent, nothing)
-        people = len(np.unique(owner[sent > 0]))
-        told.append((replace(of_parts(value, parts, owner), people=people, rows=int((sent > 0).sum())), parts))
-    return told
-
-
-def _weights(evidence: Evidence, bins: Ints, n_bins: int) -> list[tuple[Floats, Floats]]:
-    """For each bin the weights of its messages and of the rows without one, float64 (rows in play) each."""
-    log, play = evidence.sending, evidence.in_play
-    assert log is not None
-    own = pc.equal(evidence.records["arm"], "agent").to_numpy()[play].astype(np.int64)
-    _, owner = np.unique(evidence.owner[play], return_inverse=True)
-    fold = fold_of(len(play), FOLDS, evidence.seed + 1, owner)
-    contexts, timed = evidence.contexts[play], _with_time(evidence)
-
-    def chance(of: npt.NDArray[np.bool_], seen: npt.NDArray[np.float32]) -> Floats:
-        """Of being in `of`, had the person been the agent's."""
-        return np.clip(crossfit_rewards(seen, own, of.astype(np.float64), 2, fold)[:, 1], RAREST, 1.0)
-
-    sent, found = chance(bins >= 0, contexts), []
+    reward, owner = rewards[play], evidence.owner[play]
+    _, person = np.unique(owner, return_inverse=True)
+    fold = fold_of(len(play), FOLDS, evidence.seed, person)
+    timed = np.column_stack([evidence.contexts[play], design.run.astype(np.float32)])
+    left = reward - crossfit_rewards(timed, log.action, reward, 2, fold)[:, 0]
+    mean, mean_parts = weighted_difference(left, design.weight, (log.action == 0) / log.propensity)
+    slopes, slope_parts = _within_runs(design, left)
+    share = np.bincount(design.bins[design.bins >= 0], weights=design.weight[design.bins >= 0], minlength=n_bins)
+    share = share / max(share.sum(), 1e-12)
+    found = []
     for place in range(n_bins):
-        inside = bins == place
-        if not inside.any():
-            found.append((np.zeros(len(play)), np.zeros(len(play))))
-            continue
-        alike = np.minimum(sent / chance(inside, contexts), WEIGHTIEST)
-        nothing = np.where(log.action == 0, alike * chance(inside, timed) / log.propensity, 0.0)
-        found.append((np.where(inside, alike, 0.0), nothing))
+        own = design.bins == place
+        contrast = (np.arange(n_bins) == place) - share
+        value = mean + float(contrast @ slopes) if own.any() else float("nan")
+        parts = mean_parts + slope_parts @ contrast
+        people = len(np.unique(owner[own]))
+        found.append(_Gain(replace(of_parts(value, parts, owner), people=people, rows=int(own.sum())), parts))
     return found
 
 
-def _with_time(evidence: Evidence) -> npt.NDArray[np.float32]:
-    """The contexts of the rows in play, and in which run they are."""
-    _, run = np.unique(evidence.decided_ms, return_inverse=True)
-    return np.column_stack([evidence.contexts, run.astype(np.float32)])[evidence.in_play]
+def _within_runs(design: _Design, values: Floats) -> tuple[Floats, Floats]:
+    """By how much bins differ within runs, up to a constant, float64 (bins); (n, bins): each row's part in the error."""
+    rows = np.flatnonzero(design.bins >= 0)
+    parts = np.zeros((len(values), design.n_bins))
+    if not len(rows):
+        return np.zeros(design.n_bins), parts
+    weight, run = design.weight[rows], design.run[rows]
+    dummies = (design.bins[rows][:, None] == np.arange(design.n_bins)).astype(np.float64)
+    centred = np.column_stack([dummies, values[rows]])
+    total = np.maximum(np.bincount(run, weights=weight), 1e-12)
+    for column in range(centred.shape[1]):
+        centred[:, column] -= (np.bincount(run, weights=weight * centred[:, column]) / total)[run]
+    within, answer = centred[:, :-1], centred[:, -1]
+    inverse = np.linalg.pinv((within * weight[:, None]).T @ within)
+    slopes = inverse @ (within * weight[:, None]).T @ answer
+    parts[rows] = (within * (weight * (answer - within @ slopes))[:, None]) @ inverse
+    return slopes, parts
 
 
-def _change(curve: _Curve, found: list[tuple[Estimate, Floats]], owner: Ints) -> dict[str, Any] | None:
-    """What the last known bin gains less than the first."""
-    known = [place for place, (own, _) in enumerate(found) if own.is_known]
+def _beside_each_other(bins: Ints, run: Ints, n_bins: int) -> Ints:
+    """Bins that share runs with each other, directly or through third ones: the group with the most messages. Of any
+    other nothing can be told but that it was another time."""
+    counts = np.zeros((int(run.max(initial=-1)) + 1, n_bins), np.int64)
+    np.add.at(counts, (run[bins >= 0], bins[bins >= 0]), 1)
+    both = (counts[:, :, None] > 0) & (counts[:, None, :] > 0)
+    _, group = connected_components(csr_matrix(both.any(axis=0)), directed=False)
+    sizes = np.bincount(group, weights=counts.sum(axis=0))
+    kept = np.flatnonzero((group == sizes.argmax()) & (counts.sum(axis=0) > 0))
+    return kept if len(kept) > 1 else np.zeros(0, np.int64)
+
+
+def _change(curve: _Curve, found: list[_Gain], owner: Ints) -> dict[str, Any] | None:
+    """What a message gains in the last known bin less what it does in the first."""
+    known = [place for place, own in enumerate(found) if own.estimate.is_known]
     if len(known) < 2:
         return None
-    first, last = known[0], known[-1]
-    value = found[last][0].value - found[first][0].value
-    own = of_parts(value, found[last][1] - found[first][1], owner)
-    proven = own.pvalue <= ALPHA
-    return {"from": curve.labels[first], "to": curve.labels[last], **own.as_json(), "is_proven": proven}
+    first, last = found[known[0]], found[known[-1]]
+    own = of_parts(last.estimate.value - first.estimate.value, last.parts - first.parts, owner)
+    labels = {"from": curve.labels[known[0]], "to": curve.labels[known[-1]]}
+    return {**labels, **own.as_json(), "is_proven": own.pvalue <= ALPHA}
 
 
 def _lately(evidence: Evidence, sends: pa.Table) -> tuple[Floats, Floats, Floats]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,11 @@ class Group:
         for rule in self.rules:
             found &= rule.holds(contexts)
         return found
+
+    def as_json(self, encoder: ContextEncoder) -> list[dict[str, Any]]:
+        """The rules for machines: `column` as the encoder names it, `bound` and whether values are below it."""
+        names = encoder.names
+        return [{"column": names[rule.column], "bound": rule.bound, "is_below": rule.is_below} for rule in self.rules]
 
     def words(self, encoder: ContextEncoder) -> str:
         """Such as "age 30 or more and town is not Ulm"."""

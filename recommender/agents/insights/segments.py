@@ -116,6 +116,7 @@ def _judged(
         told.append(
             {
                 "words": group.words(evidence.encoder),
+                "rules": group.as_json(evidence.encoder),
                 "share": float(inside.mean()),
                 "people": len(np.unique(judge.owner[inside])),
                 "_effects": own,
