@@ -20,7 +20,7 @@ from recommender.experiments.readout import ReadoutConfig, read_out
 from recommender.report.experiment_page import experiment_page
 from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["PAGE", "read_agent", "write_agent_readout"]
+__all__ = ["PAGE", "read_agent", "read_trial", "write_agent_readout"]
 
 PAGE = "experiment.html"
 AGENT, BASELINE = "agent", "baseline"
@@ -42,15 +42,24 @@ def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -
             "a holdout or a baseline to compare with.",
             "Set `shares: {holdout: 0.1}` in its file.",
         )
-    # The always-valid interval is narrowest at the people of the first day: a number fixed before the first look.
-    config = replace(config, effects=EffectConfig(config.effects.alpha, max(float(trial.started), 1.0)))
-    report = read_out(trial.table, trial.columns, trial.shares, config)
-    report["cautions"] = [*report["cautions"], *trial.cautions]
-    report |= {"agent": agent.name, "since": to_iso(trial.since_ms), "until": to_iso(trial.until_ms)}
-    report["left_out"] = trial.left_out
+    report = {**read_trial(trial, config), "agent": agent.name}
     if report["verdict"] != "refused" and {AGENT, BASELINE} < set(trial.shares) and report["control"] != BASELINE:
         report["beside_baseline"] = _beside_baseline(trial, config)
     return report
+
+
+def read_trial(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
+    """`read_out`'s report with `since`, `until`, `left_out` and the trial's own cautions. The always-valid interval is
+    narrowest at the people of the first day: a number fixed before the first look.
+    """
+    report = read_out(trial.table, trial.columns, trial.shares, _planned(trial, config))
+    report["cautions"] = [*report["cautions"], *trial.cautions]
+    report |= {"since": to_iso(trial.since_ms), "until": to_iso(trial.until_ms), "left_out": trial.left_out}
+    return report
+
+
+def _planned(trial: Trial, config: ReadoutConfig) -> ReadoutConfig:
+    return replace(config, effects=EffectConfig(config.effects.alpha, max(float(trial.started), 1.0)))
 
 
 def write_agent_readout(
@@ -69,7 +78,7 @@ def _beside_baseline(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
     own = pc.is_in(trial.table["arm"], value_set=pa.array([AGENT, BASELINE]))
     columns = replace(trial.columns, segments=(), day=None)
     shares = {name: trial.shares[name] for name in (BASELINE, AGENT)}
-    return read_out(trial.table.filter(own), columns, shares, replace(config, control=BASELINE))
+    return read_out(trial.table.filter(own), columns, shares, replace(_planned(trial, config), control=BASELINE))
 
 
 def _page(report: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from recommender.errors import InputError
 from recommender.workspace import Workspace
 
 __all__ = ["add_experiment_verbs", "show_readout"]
@@ -29,7 +30,8 @@ def add_experiment_verbs(verbs: Any) -> None:
 
 def _add_readout(group: Any) -> None:
     readout = group.add_parser("readout", help="each arm against the control; 1 when the sample ratio is broken")
-    readout.add_argument("--table", required=True, metavar="T.parquet", type=Path)
+    readout.add_argument("name", nargs="?", metavar="NAME", help="an experiment of nextbest.yml, read from the marts")
+    readout.add_argument("--table", metavar="T.parquet", type=Path, help="or any table of people and outcomes")
     readout.add_argument("--arm", default="arm", metavar="COLUMN")
     readout.add_argument("--outcome", default="outcome", metavar="COLUMN", help="0 for people who did nothing")
     readout.add_argument("--user", default="user_id", metavar="COLUMN", help="a person's rows are added up")
@@ -43,7 +45,7 @@ def _add_readout(group: Any) -> None:
     readout.add_argument("--planned", type=float, default=10_000.0, metavar="N", help="people of all arms at the end")
     readout.add_argument("--confidence", type=float, default=0.95)
     readout.add_argument("--json", action="store_true")
-    readout.add_argument("--out", type=Path, metavar="PAGE.html", help="draw the figures as well")
+    readout.add_argument("--out", type=Path, metavar="OUT", help="draw the figures as well; of NAME a folder")
     readout.set_defaults(action=_readout)
 
 
@@ -61,11 +63,16 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     from recommender.experiments.readout import ReadoutConfig
 
     segments = tuple(name.strip() for name in options.segments.split(",") if name.strip())
+    config = ReadoutConfig(options.control, options.peeking, EffectConfig(1.0 - options.confidence, options.planned))
+    if (options.name is None) == (options.table is None):
+        raise InputError("a name and a table, or neither.", "one of both.", "Name an experiment, or write --table T.")
+    if options.name is not None:
+        from orchestration.placement_readout import write_placement_readout
+
+        return show_readout(write_placement_readout(workspace, options.name, config, options.out), options.json)
     columns = ExperimentColumns(
         options.arm, options.outcome, options.user, options.per, options.covariate, segments, options.day
     )
-    effects = EffectConfig(1.0 - options.confidence, options.planned)
-    config = ReadoutConfig(options.control, options.peeking, effects)
     shares = read_shares(options.shares) if options.shares else None
     return show_readout(write_readout(options.table, columns, shares, config, options.out), options.json)
 

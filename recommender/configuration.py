@@ -14,6 +14,7 @@ from typing import Any
 
 from recommender.agent_settings import AgentSettings, agent_settings
 from recommender.conditions import AllOf, parse_condition
+from recommender.decision.placement_experiment import PlacementExperiment
 from recommender.decision.placements import (
     BOUGHT_MODES,
     KNOWLEDGE,
@@ -28,10 +29,11 @@ from recommender.decision.placements import (
 from recommender.decision.policy import SlatePolicy
 from recommender.door_settings import DoorSettings, door_settings
 from recommender.errors import ConfigurationError, InputError, RequestError
+from recommender.experiment_settings import experiment_settings
 from recommender.objectives import DEFAULT_OBJECTIVE, OBJECTIVES, Objective
 from recommender.online_store import OnlineStore
 from recommender.release_settings import ReleaseSettings, release_settings
-from recommender.yaml_document import Document
+from recommender.yaml_document import Document, Section
 
 __all__ = ["Configuration", "parse_configuration", "read_configuration"]
 
@@ -50,6 +52,7 @@ class Configuration:
     service: DoorSettings = field(default_factory=DoorSettings)
     online_store: OnlineStore = field(default_factory=OnlineStore)
     agents: AgentSettings = field(default_factory=AgentSettings)
+    experiments: Mapping[str, PlacementExperiment] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_json(self) -> dict[str, Any]:
         """Everything that holds, as plain values; conditions in words."""
@@ -61,6 +64,7 @@ class Configuration:
             "service": asdict(self.service),
             "online_store": self.online_store.words,
             "agents": asdict(self.agents),
+            "experiments": {name: _told(experiment) for name, experiment in self.experiments.items()},
         }
 
 
@@ -96,11 +100,16 @@ def parse_configuration(raw: bytes, file: str = "nextbest.yml") -> Configuration
     service = door_settings(document, top.mapping("service"))
     store = OnlineStore.read(document, "online_store", top.given.get("online_store") or "sqlite")
     agents = agent_settings(document, top.given.get("agents"))
+
+    def arm_of(path: str, arm: Mapping[str, Any], base: Placement) -> Placement:
+        return _changed(document, path, document.section(path, arm, _ARM_KEYS), base, tuple(objectives))
+
+    experiments = experiment_settings(document, top.mapping("experiments"), placements, arm_of)
     named = MappingProxyType(placements), MappingProxyType(objectives)
-    return Configuration(*named, objective, release, service, store, agents)
+    return Configuration(*named, objective, release, service, store, agents, experiments)
 
 
-_SECTIONS = ("agents", "objective", "objectives", "online_store", "placements", "release", "service")
+_SECTIONS = ("agents", "experiments", "objective", "objectives", "online_store", "placements", "release", "service")
 
 
 def _placement(
@@ -117,6 +126,11 @@ def _placement(
     base = known.get(name, Placement(name, objective=objective))
     if "like" in part.given:
         base = replace(known[part.one_of("like", tuple(known), "")], name=name)
+    return _changed(document, path, part, base, objectives)
+
+
+def _changed(document: Document, path: str, part: Section, base: Placement, objectives: Sequence[str]) -> Placement:
+    """The base with what is written."""
     placement = replace(
         base,
         default_k=part.whole("default_k", base.default_k, 1, MAX_K),
@@ -146,6 +160,8 @@ _PLACEMENT_KEYS = (
     "boosts", "bought", "default_k", "diversity", "exploration", "filter", "freshness", "generators",
     "hides_context", "like", "max_k", "objective", "pins", "rank_by", "requires",
 )  # fmt: skip
+# Of one arm of an experiment: not how many, which a request asks for, nor what it must bring.
+_ARM_KEYS = tuple(name for name in _PLACEMENT_KEYS if name not in ("default_k", "like", "max_k", "requires"))
 
 
 def _agree(document: Document, path: str, placement: Placement) -> None:
@@ -242,6 +258,12 @@ def _objective(document: Document, path: str, value: object, name: str) -> Objec
         return Objective.parse(value, name)  # type: ignore[arg-type]
     except InputError as problem:
         raise document.error(path, problem.found.rstrip("."), problem.expected.rstrip("."), problem.remedy) from None
+
+
+def _told(experiment: PlacementExperiment) -> dict[str, Any]:
+    arms = {arm: {"share": experiment.shares[arm], **_facts(own)} for arm, own in experiment.arms.items()}
+    kept = {name: getattr(experiment, name) for name in ("placement", "salt", "value")}
+    return {**kept, "outcomes": dict(experiment.outcomes), "arms": arms}
 
 
 def _facts(placement: Placement) -> dict[str, Any]:

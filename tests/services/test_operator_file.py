@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from recommender.configuration import parse_configuration
 from recommender.errors import ConfigurationError
 from recommender.workspace import Workspace
 from services.operator_file import OperatorFile
@@ -70,11 +71,21 @@ def test_a_running_service_follows_its_file(own_shop: Any, serve: Any) -> None:
     file.write_text("placements: {home: {default_k: 0}}")  # refused: the last good one stays
     time.sleep(1.5)
     assert len(answer()) == 4
-    file.write_text("placements: {home: {default_k: 2}}")
+    arms = f"{{plain: {{share: 0.5}}, pinned: {{share: 0.5, pins: [{{item: {pinned}, position: 1}}]}}}}"
+    trial = f"experiments: {{spring: {{placement: home, arms: {arms}}}}}"
+    file.write_text(f"placements: {{home: {{default_k: 2}}}}\n{trial}")
     deadline = time.monotonic() + 10
     while [len(answer()) for _ in range(6)] != [2] * 6:  # whichever worker answers
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    experiment = parse_configuration(trial.encode()).experiments["spring"]
+    for user in own_shop.user_ids[:12]:
+        told = shop.post("recommend", {"user_id": user}).raise_for_status().json()
+        assert told["variant"] == f"champion/spring:{experiment.arm_of(user)}"
+        assert (told["items"][0]["item_id"] == pinned) == (experiment.arm_of(user) == "pinned")
+    record = shop.http.get(f"/v1/decisions/{told['decision_id']}").json()
+    assert (record["variant"], record["replay"]["is_equal"]) == (told["variant"], True)
+    assert "/" not in shop.post("recommend", {"user_id": user, "placement": "cart"}).json()["variant"]
 
 
 @pytest.mark.slow
