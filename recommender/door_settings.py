@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import partial
 
 from recommender.yaml_document import Document
 
@@ -21,6 +23,7 @@ class DoorSettings:
     all bodies in memory together. `body_seconds`: the time a caller has to send its body; `request_seconds`: the
     time an answer may take before it is given up with 503. `deadline_seconds`: the time a recommendation should take; a
     record that is not on disk by then (or 0.2 s later) is done without, and the answer says so.
+    `browser_origins`: the pages, such as those of `https://shop.example`, that may send events from browsers.
     `keep_raw_days`: how long messages are kept as they arrived, beside the events read from them.
     """
 
@@ -36,8 +39,10 @@ class DoorSettings:
     request_seconds: float = 30.0
     deadline_seconds: float = 0.4
     keep_raw_days: float = 30.0
+    browser_origins: tuple[str, ...] = ()
 
 
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _KEYS = tuple(DoorSettings.__dataclass_fields__)
 
 
@@ -57,4 +62,12 @@ def door_settings(document: Document, body: object) -> DoorSettings:
         request_seconds=part.number("request_seconds", was.request_seconds, 0.1, 300.0),
         keep_raw_days=part.number("keep_raw_days", was.keep_raw_days, 0.0, 36_500.0),
         deadline_seconds=part.number("deadline_seconds", was.deadline_seconds, 0.02, 30.0),
+        browser_origins=part.rules("browser_origins", was.browser_origins, partial(_origin, document)),
     )
+
+
+def _origin(document: Document, path: str, value: object) -> str:
+    if not isinstance(value, str) or not _ORIGIN.fullmatch(value):
+        expected = "a page's origin as browsers tell it, such as https://shop.example or http://localhost:8000"
+        raise document.error(path, f"{value!r:.80}", expected, "Leave the path out, and name each origin; `*` is none.")
+    return value

@@ -89,14 +89,15 @@ class _Turn:
 
 
 class Memory:
-    """The bytes of all bodies that are held at this moment."""
+    """The bytes of bodies that are held at this moment, at most a share of `body_bytes_in_flight`."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
+        self._share = share
         self.held = 0
 
     def take(self, size: int, settings: DoorSettings) -> None:
         """Raises Refusal (429) where there is no room; whatever was taken is given back with `held -= size`."""
-        if self.held + size > settings.body_bytes_in_flight:
+        if self.held + size > self._share * settings.body_bytes_in_flight:
             raise Refusal(429, _FULL, retry_after=1, reason="memory")
         self.held += size
 

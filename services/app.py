@@ -20,32 +20,37 @@ from starlette.routing import compile_path
 
 from recommender.door_settings import DoorSettings
 from recommender.errors import InputError, NotReadyError
-from services import decision_routes, event_routes, item_routes, metrics, operation_routes
+from services import decide_routes, decision_routes, event_routes, item_routes, metrics, operation_routes
 from services.admission import Admission, Memory, RateLimits
+from services.callers import (
+    MAX_KEYLESS_BYTES,
+    UNTOLD,
+    body_types,
+    caller_in_body,
+    caller_of,
+    is_page_allowed,
+    preflight,
+    with_origin,
+)
 from services.docs_routes import with_docs
 from services.door import Door
-from services.keys import PREFIX_LENGTH, presented_key
 from services.routing import Route
-from services.segment import MESSAGE_TYPES
 from services.wire import Refusal, expected_size, json_response, receive_body
 
 __all__ = ["ROUTES", "Application"]
 
 _ACCESS = logging.getLogger("nextbest.access")
 _LOG = logging.getLogger("nextbest.app")
-_NOBODY = "Found no working key. Expected `Authorization: Bearer KEY` from `nextbest keys create`."
+_SHARE_OF_UNTOLD = 0.125  # of the memory for bodies: who sends them slowly and has no key keeps no others out
 _NOWHERE = "nowhere"  # the label of all addresses that do not exist: there are endlessly many
 
 # Each has its line in services/openapi.py as well; tests/contracts/test_openapi.py holds the two together.
 ROUTES = with_docs(
     (
         Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
+        Route("POST", "/v1/decide", ("read",), decide_routes.decide, "read"),
         Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
-        *(
-            Route("POST", path, ("write",), event_routes.batch, "write", most_bytes=event_routes.MAX_BATCH_BYTES)
-            for path in event_routes.BATCH_PATHS
-        ),
-        *(Route("POST", f"/v1/{kind}", ("write",), event_routes.single(kind), "write") for kind in MESSAGE_TYPES),
+        *event_routes.EVENT_ROUTES,
         Route("POST", "/v1/items", ("write",), item_routes.items, "write", most_bytes=item_routes.MAX_ITEM_BYTES),
         Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),
         Route("GET", "/livez", None, operation_routes.alive),
@@ -59,10 +64,12 @@ class Application:
 
     def __init__(self, door: Callable[[], Door], routes: Sequence[Route] = ROUTES) -> None:
         self._door = door
-        self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        self._fixed = {
+            (route.method, path): route for route in routes for path in (route.path, *route.also) if "{" not in path
+        }
         self._patterns = [(compile_path(route.path)[0], route) for route in routes if "{" in route.path]
         self._queues = {name: Admission() for name in ("read", "write")}
-        self._memory = Memory()
+        self._memory, self._memory_for_untold = Memory(), Memory(_SHARE_OF_UNTOLD)
         self._rates = RateLimits()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -71,9 +78,11 @@ class Application:
         route: Route | None = None
         try:
             route = self._find(request)
-            response = await self._answer(request, route)
+            response = preflight() if request.method == "OPTIONS" else await self._answer(request, route)
         except Exception as problem:
             response = _excuse(problem)
+        if route is not None and route.from_browsers:
+            with_origin(response, request, self._settings())
         seconds = time.perf_counter() - started
         path = route.path if route else _NOWHERE
         if route is None or route.roles is not None:
@@ -87,6 +96,10 @@ class Application:
         found = self._fixed.get((method, path))
         if found is not None:
             return found
+        if method == "OPTIONS" and is_page_allowed(request, self._settings()):  # a browser asks before it sends
+            asked = self._fixed.get(("POST", path))
+            if asked is not None and asked.from_browsers:
+                return asked
         for pattern, route in self._patterns:
             match = pattern.match(path)
             if match and route.method == method:
@@ -106,23 +119,31 @@ class Application:
         return refusal
 
     async def _answer(self, request: Request, route: Route) -> Response:
-        door = self._door()
-        settings = door.operator.configuration.service
+        door, settings, caller = self._door(), self._settings(), ""
         if route.roles is not None:
-            self._rates.spend(_caller(request, door, route, settings), settings)
+            caller = caller_of(request, door.keyring, route, settings)
+            self._rates.spend(caller, settings)
         queue = self._queues.get(route.queue or "")
         if queue is None:
             return await self._timed(request, route, door, settings)
         queue.refuse_if_full(settings)  # before the body: what cannot be answered need not be received
-        size = expected_size(request, route.most_bytes) if route.has_body else 0
-        self._memory.take(size, settings)
+        most, memory = route.most_bytes, self._memory
+        if caller == UNTOLD:
+            most, memory = min(most, MAX_KEYLESS_BYTES), self._memory_for_untold
+        size = expected_size(request, most) if route.has_body else 0
+        memory.take(size, settings)
         try:
             if route.has_body:
-                await receive_body(request, settings.body_seconds, route.most_bytes)
+                await receive_body(request, settings.body_seconds, most, body_types(request, route, settings))
+            if caller == UNTOLD:
+                self._rates.spend(await caller_in_body(request, door.keyring, route), settings)
             with queue.turn(settings):
                 return await self._timed(request, route, door, settings)
         finally:
-            self._memory.held -= size
+            memory.held -= size
+
+    def _settings(self) -> DoorSettings:
+        return self._door().operator.configuration.service
 
     async def _timed(self, request: Request, route: Route, door: Door, settings: DoorSettings) -> Response:
         try:
@@ -133,21 +154,6 @@ class Application:
                 raise
             told = f"No answer was ready within {settings.request_seconds:g} s. Send the request again."
             raise Refusal(503, told, retry_after=1, reason="deadline") from None
-
-
-def _caller(request: Request, door: Door, route: Route, settings: DoorSettings) -> str:
-    """The one whose requests are counted: a key that may call this route (by its prefix), or all without one as ""."""
-    is_open = door.keyring.is_open or (route.opened_by is not None and getattr(settings, route.opened_by))
-    key = presented_key(request.headers.get("authorization", ""))
-    role = door.keyring.role_of(key) if key else None
-    if key is not None and role is not None and role in (*(route.roles or ()), "admin"):
-        return key[:PREFIX_LENGTH]
-    if is_open:
-        return ""
-    if role is None:
-        raise Refusal(401, _NOBODY, reason="key")
-    expected = " or ".join(route.roles or ())
-    raise Refusal(403, f"Found a key with the role {role}. Expected {expected} or admin.", reason="key")
 
 
 def _excuse(problem: Exception) -> Response:

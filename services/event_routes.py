@@ -12,13 +12,12 @@ from starlette.responses import Response
 from services.door import Door
 from services.lenient_json import loads_leniently
 from services.records import Entry, Receipt
-from services.segment import parse_messages
+from services.routing import Route
+from services.segment import MESSAGE_TYPES, parse_messages
 from services.wire import Refusal, json_response, read_json
 
-__all__ = ["BATCH_PATHS", "MAX_BATCH", "MAX_BATCH_BYTES", "batch", "single"]
+__all__ = ["EVENT_ROUTES", "MAX_BATCH", "MAX_BATCH_BYTES"]
 
-# Segment's libraries for Ruby and Java send their batches to /v1/import, all others to /v1/batch.
-BATCH_PATHS = ("/v1/batch", "/v1/import")
 MAX_BATCH = 10_000  # messages in one batch; the libraries send 100, Segment itself takes 2,500
 MAX_BATCH_BYTES = 8 << 20  # ten thousand of 800 bytes
 # Read in a thread from here on, and stored so many in a commit: 10,000 at once would keep everybody waiting for 0.3 s.
@@ -65,3 +64,14 @@ async def _record(messages: list[Any], sent_at: object, door: Door) -> Receipt:
         return await door.record(parse_messages(messages, sent_at, door.clock))
     entry: Entry = await asyncio.to_thread(parse_messages, messages, sent_at, door.clock)
     return await door.record(entry)
+
+
+# Segment's analytics.js says the first letter alone. Its libraries for Ruby and Java send batches to /v1/import.
+EVENT_ROUTES = (
+    Route("POST", "/v1/batch", ("write",), batch, "write", None, MAX_BATCH_BYTES, from_browsers=True, also=("/v1/b",)),
+    Route("POST", "/v1/import", ("write",), batch, "write", None, MAX_BATCH_BYTES, from_browsers=True),
+    *(
+        Route("POST", f"/v1/{kind}", ("write",), single(kind), "write", from_browsers=True, also=(f"/v1/{kind[0]}",))
+        for kind in MESSAGE_TYPES
+    ),
+)

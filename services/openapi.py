@@ -29,6 +29,7 @@ _ERRORS = {
     431: "The headers are too many or too large.",
     503: "Not now: no champion, a journal that cannot be written, or no answer in time.",
 }
+_FROM_BROWSERS = " Libraries in web pages may send it as text/plain, with the key as `writeKey` in the body."
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     media: str = "application/json"
     query: Mapping[str, str] = field(default_factory=dict)  # optional parameters, as texts, and what each does
+    headers: Mapping[str, str] = field(default_factory=dict)  # the same, of headers
 
 
 def _messages(kind: str, told: str) -> tuple[tuple[str, str], Operation]:
@@ -54,10 +56,20 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = dict(
             Operation("Decide what to show, or show more.", "RecommendRequest", "RecommendAnswer", (404,)),
         ),
         (
+            ("POST", "/v1/decide"),
+            Operation(
+                "Let an agent decide in the moment what a person gets, or that it is nothing.",
+                "DecideRequest",
+                "DecideAnswer",
+                (404,),
+                headers={"Idempotency-Key": "Asking again by the same key gives the same decision."},
+            ),
+        ),
+        (
             ("GET", "/v1/decisions/{decision_id}"),
             Operation(
                 "The record of a decision, where each item went, and whether it can be made again.",
-                gives="Decision",
+                gives="AnyDecision",
                 errors=(404,),
                 query={"item_id": "Explain this item, shown or not.", "explain": "`true`: with the model's reasons."},
             ),
@@ -108,12 +120,14 @@ def _operation(route: Route, told: Operation) -> dict[str, Any]:
     if route.roles is not None:
         role = " or ".join((*route.roles, "admin"))
         opened = f" Open to everybody with `service.{route.opened_by}` in nextbest.yml." if route.opened_by else ""
-        described["description"] = f"Needs a key with the role {role}, once a key exists.{opened}"
+        browsers = _FROM_BROWSERS if route.from_browsers else ""
+        described["description"] = f"Needs a key with the role {role}, once a key exists.{opened}{browsers}"
         described["security"] = [{"key": []}, {"writeKey": []}, *([{}] if route.opened_by else [])]
     parameters = [_parameter(part) for part in route.path.split("/") if part.startswith("{")]
     parameters += [
-        {"name": name, "in": "query", "required": False, "description": does, "schema": {"type": "string"}}
-        for name, does in told.query.items()
+        {"name": name, "in": place, "required": False, "description": does, "schema": {"type": "string"}}
+        for place, named in (("query", told.query), ("header", told.headers))
+        for name, does in named.items()
     ]
     if parameters:
         described["parameters"] = parameters

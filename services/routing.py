@@ -23,6 +23,8 @@ class Route:
     `roles` may call it, and admin (None: everybody, such as a probe); `opened_by` names the setting that lets
     everybody in. Reads and writes queue apart, so that a flood of questions does not keep events out; `queue` None
     is always answered. Of POST and PUT the body is received before the endpoint is called, at most `most_bytes` of it.
+    `from_browsers`: a library in a web page may send it too, as text/plain, and with its key in the body. `also`: other
+    names of the address.
     """
 
     method: str
@@ -32,6 +34,8 @@ class Route:
     queue: str | None = None
     opened_by: str | None = None
     most_bytes: int = MAX_BODY_BYTES
+    from_browsers: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def has_body(self) -> bool:

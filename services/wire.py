@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,20 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["MAX_BODY_BYTES", "MAX_DEPTH", "Refusal", "expected_size", "json_response", "read_json", "receive_body"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_DEPTH",
+    "Refusal",
+    "content_type",
+    "expected_size",
+    "json_response",
+    "read_json",
+    "receive_body",
+]
 
 MAX_BODY_BYTES = 1 << 20  # Segment's own clients stay below 500 kB a batch
 MAX_DEPTH = 64  # orjson writes at most 254 levels and reads 1,024: what is read must be storable
-_RECEIVED = "nextbest.body"
+_RECEIVED, _READ = "nextbest.body", "nextbest.read"
 _MOST_UNPACKED = 50  # times the packed size, above MAX_BODY_BYTES: batches of events shrink to a tenth
 _LARGE = 1 << 16  # from here on a body is read in a thread: 1 MB of JSON takes the event loop 10 ms
 _OTHER_BYTES = bytes(set(range(256)) - set(b'"[]{}'))
@@ -54,13 +63,21 @@ def expected_size(request: Request, most: int) -> int:
     return min(most, max(MAX_BODY_BYTES, _MOST_UNPACKED * size) if _is_packed(request) else size)
 
 
-async def receive_body(request: Request, seconds: float, most: int = MAX_BODY_BYTES) -> int:
+def content_type(request: Request) -> str:
+    """What the body is said to be, without parameters."""
+    told: str = request.headers.get("content-type", "")
+    return told.partition(";")[0].strip().lower()
+
+
+async def receive_body(
+    request: Request, seconds: float, most: int = MAX_BODY_BYTES, types: Sequence[str] = ("application/json",)
+) -> int:
     """Read the body into the request, at most so many bytes of it within so many seconds; its size.
 
-    Refuses other types (415), other encodings than gzip (415), larger bodies (413; a length announced too large
-    before a byte is read) and slow ones (408).
+    Refuses other types than `types` (415), other encodings than gzip (415), larger bodies (413; a length announced too
+    large before a byte is read) and slow ones (408).
     """
-    _refuse_other_types(request)
+    _refuse_other_types(request, types)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 12 or int(announced) > most):
         raise _too_large(most)
@@ -75,11 +92,17 @@ async def receive_body(request: Request, seconds: float, most: int = MAX_BODY_BY
 
 async def read_json(request: Request, loads: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:
     """The received body as a JSON object. Refuses bad JSON, and what is nested deeper than MAX_DEPTH (400)."""
+    if _READ in request.scope:  # for its key
+        known: dict[str, Any] = request.scope[_READ]
+        return known
     raw, most = request.scope[_RECEIVED]
     is_packed = _is_packed(request)
     if len(raw) * (8 if is_packed else 1) > _LARGE:
-        return await asyncio.to_thread(_parsed, raw, is_packed, most, loads)
-    return _parsed(raw, is_packed, most, loads)
+        body = await asyncio.to_thread(_parsed, raw, is_packed, most, loads)
+    else:
+        body = _parsed(raw, is_packed, most, loads)
+    request.scope[_READ] = body
+    return body
 
 
 def _parsed(raw: bytes, is_packed: bool, most: int, loads: Callable[[bytes], Any]) -> dict[str, Any]:
@@ -100,10 +123,9 @@ def _is_packed(request: Request) -> bool:
     return bool(request.headers.get("content-encoding", "identity").lower() == "gzip")
 
 
-def _refuse_other_types(request: Request) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refusal(415, f"Found content type {kind[:80]!r}. Expected application/json.", reason="type")
+def _refuse_other_types(request: Request, types: Sequence[str]) -> None:
+    if (kind := content_type(request)) not in types:
+        raise Refusal(415, f"Found content type {kind[:80]!r}. Expected {' or '.join(types)}.", reason="type")
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise Refusal(415, f"Found content encoding {encoding[:80]!r}. Expected gzip or none.", reason="type")

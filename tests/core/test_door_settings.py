@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 
 import pytest
@@ -17,13 +18,13 @@ def test_without_a_section_what_is_shipped_holds():
 
 
 def test_every_setting_can_be_written():
-    """Written as a flag turned, or as a number half as large again."""
+    """Written as a flag turned, as a number half as large again, or as two pages."""
+    pages = ("https://shop.example", "http://127.0.0.1:8000")
     wanted = {
-        name: (not value if isinstance(value, bool) else type(value)(value * 1.5))
+        name: pages if value == () else not value if isinstance(value, bool) else type(value)(value * 1.5)
         for name, value in asdict(DoorSettings()).items()
     }
-    lines = [f"  {name}: {str(value).lower()}" for name, value in wanted.items()]
-    service = parse_configuration("\n".join(["service:", *lines]).encode()).service
+    service = parse_configuration(json.dumps({"service": wanted}).encode()).service  # JSON is YAML
     assert asdict(service) == wanted
     assert all(wanted[field.name] != field.default for field in fields(DoorSettings))
 
@@ -37,6 +38,9 @@ def test_every_setting_can_be_written():
         ("service:\n  most_in_flight: 2.5", "whole number"),
         ("service:\n  body_bytes_in_flight: 1000", "16777216"),
         ("service: [1]", "key service"),
+        ("service:\n  browser_origins: ['*']", r"key service.browser_origins\[0\].*a page's origin"),
+        ("service:\n  browser_origins: [https://shop.example/]", "Leave the path out"),
+        ("service:\n  browser_origins: https://shop.example", "a list"),
     ],
 )
 def test_what_cannot_hold_is_told_with_its_line(text: str, told: str):

@@ -102,6 +102,10 @@ def test_bodies_together_fill_the_memory_set_aside_and_no_more():
         memory.take(1_500_000, settings)
     memory.take(1_000_000, settings)
     assert memory.held == 3_000_000
+    eighth = Memory(0.125)
+    eighth.take(375_000, settings)
+    with pytest.raises(Refusal, match="memory"):
+        eighth.take(1, settings)
 
 
 def test_a_key_may_send_a_burst_and_then_its_rate(clock: Clock):
