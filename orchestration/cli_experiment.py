@@ -30,7 +30,7 @@ def add_experiment_verbs(verbs: Any) -> None:
 
 def _add_readout(group: Any) -> None:
     readout = group.add_parser("readout", help="each arm against the control; 1 when the sample ratio is broken")
-    readout.add_argument("name", nargs="?", metavar="NAME", help="an experiment of nextbest.yml, read from the marts")
+    readout.add_argument("name", nargs="?", metavar="NAME", help="of nextbest.yml, or `canary`, read from the marts")
     readout.add_argument("--table", metavar="T.parquet", type=Path, help="or any table of people and outcomes")
     readout.add_argument("--arm", default="arm", metavar="COLUMN")
     readout.add_argument("--outcome", default="outcome", metavar="COLUMN", help="0 for people who did nothing")
@@ -67,9 +67,9 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     if (options.name is None) == (options.table is None):
         raise InputError("a name and a table, or neither.", "one of both.", "Name an experiment, or write --table T.")
     if options.name is not None:
-        from orchestration.placement_readout import write_placement_readout
+        from orchestration.served_readout import write_served_readout
 
-        return show_readout(write_placement_readout(workspace, options.name, config, options.out), options.json)
+        return show_readout(write_served_readout(workspace, options.name, config, options.out), options.json)
     columns = ExperimentColumns(
         options.arm, options.outcome, options.user, options.per, options.covariate, segments, options.day
     )

@@ -1,4 +1,4 @@
-"""An experiment on a placement, read out of the marts: who was served which arm, and what they did afterwards."""
+"""Experiments on slates, read out of the marts: who was served which arm, and what they did afterwards."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orchestration.cli import main
 from recommender.configuration import read_configuration
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace
+from services.release import gets_canary
 from tests.agents.home import START_MS, times
 
 PEOPLE = 2_000
@@ -41,9 +42,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         "decided_at": times([START_MS] * PEOPLE + [START_MS + 2 * DAY_MS] * PEOPLE),
         "placement": ["home"] * 2 * PEOPLE,
         "variant": [f"champion/bold_home:{arm}" for arm in arms * 2],
+        "model_version": ["m1"] * 2 * PEOPLE,
     }
-    decisions = [pa.table(seen), pa.table(elsewhere | {"variant": ["champion"] * PEOPLE})]
-    pq.write_table(pa.concat_tables(decisions, promote_options="default"), workspace.mart("decisions"))
+    decisions = [
+        pa.table(seen),
+        pa.table(elsewhere | {"variant": ["champion"] * PEOPLE, "model_version": ["m1"] * PEOPLE}),
+    ]
+    pq.write_table(pa.concat_tables(decisions), workspace.mart("decisions"))
     chance = np.where(np.array(arms) == "bold", 0.2, 0.1)
     buyers = [user for user, buys in zip(ids, np.random.default_rng(1).random(PEOPLE) < chance, strict=True) if buys]
     early = ids[:500]  # what came before the first slate is no outcome
@@ -80,9 +85,32 @@ def test_arms_are_compared_by_what_people_did_after_their_first_slate(
 
 def test_what_cannot_be_read_is_said(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "readout", "bold_cart"]) == 1
-    assert "no experiment bold_cart. Expected: one of nextbest.yml: bold_home." in capsys.readouterr().err
+    assert "no experiment bold_cart. Expected: one of bold_home, canary." in capsys.readouterr().err
     assert main(["experiment", "readout"]) == 1
     decisions = pq.read_table(workspace.mart("decisions"))
     pq.write_table(decisions.slice(0, 0), workspace.mart("decisions"))
     assert main(["experiment", "readout", "bold_home"]) == 1
     assert "no decision so far" in capsys.readouterr().err
+
+
+def test_a_canary_is_an_experiment_of_two_bundles(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "readout", "canary"]) == 1
+    assert "no challenger that a share of the people gets" in capsys.readouterr().err
+    workspace.canary.parent.mkdir()
+    workspace.canary.write_text(json.dumps({"version": "m2", "share": 0.25}))
+    decisions = pq.read_table(workspace.mart("decisions"))
+    on_trial = np.array([gets_canary(user, "m2", 0.25) for user in decisions["user_id"].to_pylist()])
+    on_trial &= decisions["placement"].to_numpy(zero_copy_only=False) == "home"
+    variants = np.where(on_trial, "challenger/bold_home:bold", "champion")
+    for name, values in (("variant", variants), ("model_version", np.where(on_trial, "m2", "m1"))):
+        decisions = decisions.set_column(decisions.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    before = decisions.slice(0, 100).set_column(1, "decided_at", times([START_MS - DAY_MS] * 100))
+    before = before.set_column(3, "variant", pa.array(["champion"] * 100))
+    elsewhere = pa.array(decisions["placement"].to_numpy(zero_copy_only=False) == "home")
+    pq.write_table(pa.concat_tables([before, decisions.filter(elsewhere)]), workspace.mart("decisions"))
+    assert main(["experiment", "readout", "canary", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["arms"].keys() == {"champion", "challenger"}
+    assert report["arms"]["challenger"]["people"] == on_trial.sum() // 2  # everybody came by twice
+    assert report["sample_ratio"]["expected"] == {"challenger": 500.0, "champion": 1500.0}
+    assert report["since"] == "2026-06-01 00:00:00Z"  # what the champion answered before is not compared
