@@ -1,4 +1,4 @@
-"""One person's state, read as a batch of one without a table in between. What a state holds is defined in `states`."""
+"""States of one person, or of a few, read without a table in between. What a state holds is defined in `states`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recommender.states import UserStates
 
-__all__ = ["PersonState"]
+__all__ = ["People", "PersonState"]
 
 
 class PersonState(UserStates):
@@ -62,3 +62,43 @@ class PersonState(UserStates):
 
     def slice(self, start: int, length: int) -> UserStates:
         return self if (start, length) == (0, 1) else UserStates(self.table.slice(start, length))
+
+
+class People(UserStates):
+    """The states of several batches, one behind the other, whose columns are put together when they are read."""
+
+    def __init__(self, parts: Sequence[UserStates]) -> None:
+        object.__setattr__(self, "_parts", tuple(parts))
+
+    _parts: tuple[UserStates, ...]
+
+    @property
+    def table(self) -> pa.Table:  # type: ignore[override]  # a field there, made on demand here
+        return pa.concat_tables([part.table for part in self._parts]).combine_chunks()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @property
+    def user_ids(self) -> list[str]:
+        return [name for part in self._parts for name in part.user_ids]
+
+    def integers(self, name: str) -> npt.NDArray[np.int64]:
+        return np.concatenate([part.integers(name) for part in self._parts])
+
+    def texts(self, name: str) -> Sequence[str]:
+        return [text for part in self._parts for text in _plain(part.texts(name))]
+
+    def offsets(self, name: str) -> npt.NDArray[np.int64]:
+        ends = np.concatenate([np.diff(part.offsets(name)) for part in self._parts])
+        return np.concatenate([[0], np.cumsum(ends)])
+
+    def flat(self, name: str) -> Sequence[Any]:
+        return [value for part in self._parts for value in _plain(part.flat(name))]
+
+    def flat_integers(self, name: str) -> npt.NDArray[np.int64]:
+        return np.concatenate([part.flat_integers(name) for part in self._parts])
+
+
+def _plain(values: pa.Array | Sequence[Any]) -> Sequence[Any]:
+    return values.to_pylist() if isinstance(values, pa.Array) else values

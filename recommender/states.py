@@ -408,6 +408,17 @@ class Contexts:
         moments = np.broadcast_to(np.asarray(at_ms, dtype=np.int64), (n_users,))
         return cls(moments, [placement] * n_users, [""] * n_users, [""] * n_users, [()] * n_users)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Contexts]) -> Contexts:
+        """The moments of several batches, one behind the other."""
+        return cls(
+            np.concatenate([part.at_ms for part in parts]),
+            [text for part in parts for text in part.placement],
+            [text for part in parts for text in part.device],
+            [text for part in parts for text in part.channel],
+            [items for part in parts for items in part.context_item_ids],
+        )
+
     def __len__(self) -> int:
         return len(self.at_ms)
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from recommender.decision.pipeline import Decision, DecisionRequest, decide
+from recommender.decision.pipeline import Decision, DecisionRequest, deciding
 from recommender.decision.placements import Placement
-from recommender.decision.protocols import Scorer
+from recommender.decision.protocols import Scorer, Scoring
+from recommender.decision.scoring import decided
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
 from services import metrics
@@ -25,6 +26,7 @@ from services.decision_journal import DecisionJournal, DecisionJournalConfig
 from services.group_commit import GroupCommit
 from services.journal import Journal
 from services.keys import Keyring
+from services.lineup import Asked
 from services.metrics import stage
 from services.online_features import OnlineFeatures
 from services.operator_file import OperatorFile
@@ -32,6 +34,7 @@ from services.past_decisions import PastDecisions
 from services.records import Entry, Receipt, anonymous_user
 from services.stored_states import StoredStates, StoredStatesConfig
 from services.timed_scorer import TimedScorer
+from services.turns import Turns
 
 __all__ = ["Door", "DoorConfig"]
 
@@ -70,6 +73,8 @@ class Door:
         # Used by the event loop's thread alone, which must not wait for it.
         self.reader = Journal(workspace.journal, busy_seconds=self.config.journal.read_seconds)
         self.journal = DecisionJournal(self.reader, self.writer, self.config.journal)
+        self._inside = 0  # recommendations under way
+        self._turns = Turns(lambda lineup, asked: lineup.decide_together(asked, self._timed, self.champion.shadow))
         self.states_as_of_ms: int | None = None  # of the latest stored state that was read
         self.past = PastDecisions(self.catalogue, self.states, self.reader, workspace.mart("user_states"))
         self._told: dict[str, str] = {}
@@ -104,6 +109,13 @@ class Door:
 
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
         """Decide, and have the decision on disk before anybody hears of it: see `decision_journal` where that fails."""
+        self._inside += 1
+        try:
+            return await self._recommended(body)
+        finally:
+            self._inside -= 1
+
+    async def _recommended(self, body: Mapping[str, Any]) -> Decision:
         until = time.monotonic() + self.operator.configuration.service.deadline_seconds
         lineup = self.champion.required()
         placements = self.operator.configuration.placements
@@ -118,22 +130,33 @@ class Door:
             is_degraded = is_degraded or live is None
             await self.catalogue.caught_up(self.journal.catalogue_seq())
 
-        def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
-            return decide(
+        def begin(scorer: Scorer, variant: str, is_degraded: bool) -> Scoring[Decision]:
+            return deciding(
                 request,
                 state,
                 live.events if live else (),
-                TimedScorer(self.catalogue.over(scorer)),
+                self.catalogue.over(scorer),
                 placements,
                 journal_seq=live.journal_seq if live else None,
                 is_degraded=is_degraded,
                 variant=variant,
             )
 
+        def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
+            return decided(begin(scorer, variant, is_degraded), self._timed(scorer))
+
         with stage("decide"):
-            decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
+            if self._inside == 1:
+                decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
+            else:
+                asked = Asked(request.subject, request.decision_id, make, begin, is_degraded)
+                decision = await self._turns.taken(lineup, asked)
         with stage("record"):
             return await self.journal.recorded(decision, until)
+
+    def _timed(self, scorer: Scorer) -> Scorer:
+        """A bundle as it is served now."""
+        return TimedScorer(self.catalogue.over(scorer))
 
     def _parsed(self, body: Mapping[str, Any], placements: Mapping[str, Placement]) -> DecisionRequest:
         context = body.get("context")

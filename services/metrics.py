@@ -23,6 +23,7 @@ __all__ = [
     "observe_rejection",
     "observe_request",
     "observe_shadow",
+    "observe_stage",
     "observe_state",
     "observe_tier",
     "observe_unrecorded",
@@ -95,6 +96,12 @@ def observe_refused_bundle(variant: str) -> None:
 
 def observe_shadow(outcome: str) -> None:
     _shadows.labels(outcome).inc()
+
+
+def observe_stage(name: str, seconds: float, times: int = 1) -> None:
+    """Count so many passes through one of STAGES of so many seconds each."""
+    for _ in range(times):
+        _BY_STAGE[name].observe(seconds)
 
 
 class stage:  # noqa: N801 (read as a verb: `with stage("state"):`)

@@ -16,10 +16,11 @@ from recommender.decision.arrangement import arrange
 from recommender.decision.placements import PLACEMENTS, Placement
 from recommender.decision.policy import SlatePolicy, seed_of
 from recommender.decision.pool import POPULAR, Ask, Pool, personal_pool, popular_pool
-from recommender.decision.protocols import Scored, Scorer
+from recommender.decision.protocols import Scored, Scorer, Scoring
 from recommender.decision.record import Decision, feature_bytes
 from recommender.decision.request import DecisionRequest
 from recommender.decision.rules import bought_items
+from recommender.decision.scoring import decided
 from recommender.decision.slots import fill
 from recommender.decision.trace import trace_of
 from recommender.errors import IntegrityError
@@ -28,7 +29,7 @@ from recommender.person_state import PersonState
 from recommender.retrieval.knowledge import reason
 from recommender.states import USER_STATE_SCHEMA, ItemTable, empty_state, merge_live
 
-__all__ = ["Decision", "DecisionRequest", "decide", "state_of"]
+__all__ = ["Decision", "DecisionRequest", "decide", "deciding", "state_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +45,31 @@ def decide(
     is_degraded: bool = False,
     variant: str = "champion",
 ) -> Decision:
+    """`deciding` from beginning to end."""
+    steps = deciding(
+        request,
+        state_row,
+        live_events,
+        scorer,
+        placements,
+        journal_seq=journal_seq,
+        is_degraded=is_degraded,
+        variant=variant,
+    )
+    return decided(steps, scorer)
+
+
+def deciding(
+    request: DecisionRequest,
+    state_row: Mapping[str, Any] | None,
+    live_events: Sequence[Interaction],
+    scorer: Scorer,
+    placements: Mapping[str, Placement] = PLACEMENTS,
+    *,
+    journal_seq: int | None = None,
+    is_degraded: bool = False,
+    variant: str = "champion",
+) -> Scoring[Decision]:
     """Choose a slate for a request and record everything that led to it.
 
     `state_row` is the stored user state (None for somebody unknown), `live_events` what the journal
@@ -61,7 +87,7 @@ def decide(
         user, as_of_ms = PersonState(state), state["as_of_ms"] or None
         bought = bought_items(state)
         ask = Ask.of(request, placement, bought, scorer.items)
-        pool = personal_pool(ask, user, scorer)
+        pool = yield from personal_pool(ask, user, scorer)
         _require_numbers(pool)
         slate = _slate(ask, pool, scorer)
     except Exception:

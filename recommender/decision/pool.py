@@ -11,7 +11,7 @@ import numpy.typing as npt
 from recommender.attributes import attributes_of
 from recommender.decision.arrangement import fresh_items
 from recommender.decision.placements import KNOWLEDGE, Placement
-from recommender.decision.protocols import Scored, Scorer
+from recommender.decision.protocols import Scored, Scorer, Scoring, ToScore
 from recommender.decision.request import DecisionRequest
 from recommender.decision.rules import Rules, Verdicts
 from recommender.errors import IntegrityError
@@ -80,16 +80,16 @@ class Pool:
         return self.verdicts.allowed
 
 
-def personal_pool(ask: Ask, user: UserStates, scorer: Scorer) -> Pool:
+def personal_pool(ask: Ask, user: UserStates, scorer: Scorer) -> Scoring[Pool]:
     """Retrieved (or given) candidates scored for the person, with what the placement adds to them."""
     request, items = ask.request, scorer.items
     given = _given(ask, items)
-    scored = _scored(ask, scorer, user, given)
+    scored = yield from _scored(ask, scorer, user, given)
     verdicts = ask.rules.judge(items, scored.item_index)
     if request.candidates is None and ask.rules.bought_mode != "only":
         added = _additions(ask, items, scored, verdicts)
         if added:
-            more = _scored(ask, scorer, user, np.concatenate([index for _, index in added]))
+            more = yield from _scored(ask, scorer, user, np.concatenate([index for _, index in added]))
             sources = [source for source, index in added for _ in range(len(index))]
             scored = _joined(scored, replace(more, source=sources))
             verdicts = verdicts.also_allowed(len(sources))
@@ -267,12 +267,12 @@ def _rows_of(scored: Scored, rows: Rows) -> Scored:
     )
 
 
-def _scored(ask: Ask, scorer: Scorer, user: UserStates, index: Rows | None) -> Scored:
+def _scored(ask: Ask, scorer: Scorer, user: UserStates, index: Rows | None) -> Scoring[Scored]:
     if index is not None and not len(index):
         return Scored(index, np.zeros(0, np.float32), np.zeros((0, 0), np.float32), [])
     contexts, placement = ask.request.contexts(), ask.placement
     proposing = placement.generators if index is None else None
-    scored = scorer.score(
+    scored = yield ToScore(
         user, contexts, index, ask.rules.wants_novel and index is None, known_generators(proposing, scorer)
     )
     if not np.isfinite(scored.scores).all():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from recommender.retrieval.candidates import Scored
+from recommender.retrieval.candidates import Scored, ToScore
 from recommender.states import Contexts, ItemTable, UserStates
 
-__all__ = ["FeatureSource", "Scored", "Scorer"]
+__all__ = ["FeatureSource", "Scored", "Scorer", "Scoring", "ToScore"]
+
+
+Result = TypeVar("Result")
+# What asks for scores on its way, once or twice, and is sent them: whoever drives several asks for all theirs at once.
+Scoring = Generator[ToScore, Scored, Result]
 
 
 class Scorer(Protocol):
@@ -49,6 +54,10 @@ class Scorer(Protocol):
         `novel`: leave the person's own history out of the retrieval, so that its place goes to others.
         `generators`: only these propose; all of them still give features.
         """
+        ...
+
+    def score_many(self, asked: Sequence[ToScore]) -> list[Scored]:
+        """`score` for each of several users, to the bit, at less cost."""
         ...
 
     def similarity(self, item_index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -13,7 +13,7 @@ from recommender.errors import IntegrityError
 from recommender.model.features import assemble, feature_names, feature_version
 from recommender.model.items import ItemMatrix
 from recommender.model.ranker import Ranker
-from recommender.retrieval.candidates import Candidates, Scored, UserBatch
+from recommender.retrieval.candidates import Candidates, Scored, ToScore, UserBatch
 from recommender.retrieval.item_vectors import item_vectors
 from recommender.retrieval.retriever import Retriever
 from recommender.states import Contexts, ItemTable, UserStates
@@ -67,10 +67,22 @@ class RankingModel:
     ) -> Scored:
         """Candidates of one user with features and scores; the other arguments as in `Retriever.retrieve`."""
         batch = UserBatch.read(user, context, self.items)
-        candidates, features, scores = self.score_batch(batch, item_index, novel, generators)
-        names = candidates.generators
-        sources = [names[place] for place in candidates.source.tolist()]
-        return Scored(candidates.item_index, scores, features, sources, names, candidates.retrieval_scores)
+        return _scored(*self.score_batch(batch, item_index, novel, generators))
+
+    def score_many(self, asked: Sequence[ToScore]) -> list[Scored]:
+        """`score` for each, to the bit, with one assembly and one prediction for all: eight cost what five would."""
+        if len(asked) == 1:
+            (one,) = asked
+            return [self.score(one.user, one.context, one.item_index, one.novel, one.generators)]
+        batches = [UserBatch.read(one.user, one.context, self.items) for one in asked]
+        found = self.retriever.retrieve_each(list(zip(batches, asked, strict=True)))
+        together = Candidates.joined(found)
+        features = assemble(UserBatch.joined(batches), self.matrix, together)
+        scores, ends = self.ranker.predict(features), together.offsets.tolist()
+        return [
+            _scored(candidates, features[start:end], scores[start:end])
+            for candidates, start, end in zip(found, ends[:-1], ends[1:], strict=True)
+        ]
 
     def score_batch(
         self,
@@ -101,3 +113,10 @@ class RankingModel:
         popularity = self.items.integers("popularity_micros")
         available = np.flatnonzero(self.items.integers("is_available") > 0)
         return available[np.argsort(-popularity[available], kind="stable")]
+
+
+def _scored(candidates: Candidates, features: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> Scored:
+    """One user's."""
+    names = candidates.generators
+    sources = [names[place] for place in candidates.source.tolist()]
+    return Scored(candidates.item_index, scores, features, sources, names, candidates.retrieval_scores)

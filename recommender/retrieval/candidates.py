@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from recommender.events import DAY_MS
+from recommender.person_state import People
 from recommender.retrieval.panels import Panel
 from recommender.retrieval.seeds import Seeds, bounds_of, owners_of
 from recommender.states import Contexts, ItemTable, UserStates
 
-__all__ = ["CandidateGenerator", "Candidates", "Scored", "UserBatch"]
+__all__ = ["CandidateGenerator", "Candidates", "Scored", "ToScore", "UserBatch"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -102,6 +103,24 @@ class UserBatch:
     def history_offsets(self) -> Integers:
         return bounds_of(self.history_user, len(self))
 
+    @classmethod
+    def joined(cls, parts: Sequence[UserBatch]) -> UserBatch:
+        """Batches over one item table as one, without looking their items up again."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *map(len, parts)]).tolist()
+        flat = np.cumsum([0, *(part.users.offsets("history_item_ids")[-1] for part in parts)]).tolist()
+        return cls(
+            People([part.users for part in parts]),
+            Contexts.joined([part.contexts for part in parts]),
+            parts[0].items,
+            np.concatenate([part.history_user + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.history_item for part in parts]),
+            np.concatenate([part.history_rows + start for part, start in zip(parts, flat, strict=False)]),
+            np.concatenate([part.recent_user + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.recent_item for part in parts]),
+        )
+
     def slice(self, start: int, length: int) -> UserBatch:
         """Some users of the batch, without looking their items up again."""
         users, at = self.users.slice(start, length), self.contexts
@@ -182,6 +201,23 @@ class Candidates:
         found += np.float32(0)  # a score below 0 of one who knows nothing better: 0, not −0
         return found
 
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates]) -> Candidates:
+        """The candidates of several batches, one behind the other; of one batch the very same."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *map(len, parts)])
+        offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+        return cls(
+            np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
+            np.concatenate([part.item_index for part in parts]),
+            np.concatenate([part.retrieval_scores for part in parts]),
+            np.concatenate([part.best for part in parts]),
+            np.concatenate([part.source for part in parts]),
+            np.concatenate([part.proposers for part in parts]),
+            parts[0].generators,
+        )
+
     def keep(self, rows: Integers) -> Candidates:
         """The candidates at ascending positions `rows`; users keep their rows, some perhaps without candidates."""
         counts = np.bincount(self.user_row[rows], minlength=len(self.offsets) - 1)
@@ -194,6 +230,18 @@ class Candidates:
             self.proposers[rows],
         )
         return Candidates(offsets, *picked, self.generators)
+
+
+@dataclass(frozen=True)
+class ToScore:
+    """One user (a batch of one) whose candidates are to be retrieved, or are `item_index`, and scored: the arguments
+    of `Scorer.score`."""
+
+    user: UserStates
+    context: Contexts
+    item_index: Integers | None = None
+    novel: bool = False
+    generators: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from recommender.cuts import CutInputs
-from recommender.retrieval.candidates import CandidateGenerator, Candidates, UserBatch
+from recommender.retrieval.candidates import CandidateGenerator, Candidates, ToScore, UserBatch
 from recommender.retrieval.families import FAMILIES, GENERATORS
 from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel
 from recommender.states import Contexts, ItemTable, UserStates
@@ -102,7 +102,19 @@ class Retriever:
                 chosen = _given(item_index, len(part))
             found = _gather(panels, chosen, self.names)
             parts.append(found if item_index is None else _with_sources(found))
-        return _concatenate(parts, self.names)
+        return Candidates.joined(parts)
+
+    def retrieve_each(self, asked: Sequence[tuple[UserBatch, ToScore]]) -> list[Candidates]:
+        """`retrieve_batch` for batches of one user each, with what each asks for: generator by generator, so that what
+        one reads stays in the processor's caches for the next person."""
+        panels = list(zip(*([generator.scores(one) for one, _ in asked] for generator in self.generators), strict=True))
+        return [self._candidates(own, one, ask) for own, (one, ask) in zip(panels, asked, strict=True)]
+
+    def _candidates(self, panels: Panels, batch: UserBatch, ask: ToScore) -> Candidates:
+        if ask.item_index is not None:
+            return _with_sources(_gather(panels, _given(ask.item_index, len(batch)), self.names))
+        limits, excluded = self.limits(None, ask.generators), self._excluded(batch, ask.novel)
+        return _gather(panels, _propose(panels, limits, excluded, len(batch), len(self.items)), self.names)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything that was fitted; `Retriever.from_arrays` takes it back."""
@@ -214,19 +226,3 @@ def _gather(panels: Panels, chosen: _Chosen, names: tuple[str, ...]) -> Candidat
         scores[:, position] = panel.at(chosen.user, chosen.item)
         best[:, position] = panel.best()
     return Candidates(chosen.offsets, chosen.item, scores, best, chosen.source, chosen.proposers, names)
-
-
-def _concatenate(parts: Sequence[Candidates], names: tuple[str, ...]) -> Candidates:
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0, *(len(part) for part in parts)])
-    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
-    return Candidates(
-        np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
-        np.concatenate([part.item_index for part in parts]),
-        np.concatenate([part.retrieval_scores for part in parts]),
-        np.concatenate([part.best for part in parts]),
-        np.concatenate([part.source for part in parts]),
-        np.concatenate([part.proposers for part in parts]),
-        names,
-    )
