@@ -9,16 +9,16 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from recommender.decision.record import Decision
 from services import metrics
 from services.circuit_breaker import BreakerConfig, CircuitBreaker
 from services.group_commit import GroupCommit
-from services.journal import Journal, LiveEvents
-from services.records import Entry
+from services.journal import Journal, LiveEvents, ToldOf
+from services.records import Entry, Receipt
 
 __all__ = ["DecisionJournal", "DecisionJournalConfig"]
 
@@ -60,29 +60,44 @@ class DecisionJournal:
         """The highest row of the catalogue; 0 also where the journal cannot be read now."""
         return self._read(self._reader.catalogue_seq) or 0
 
+    def told_of(self, user_id: str, since_ms: int, agent: str, limited: Sequence[str]) -> ToldOf | None:
+        """See `Journal.told_of`; None where the journal cannot be read now."""
+        return self._read(lambda: self._reader.told_of(user_id, since_ms, agent, limited))
+
+    def agent_decision(self, decision_id: str) -> dict[str, Any] | None:
+        """What an agent decided before; None also where the journal cannot be read now."""
+        return self._read(lambda: self._reader.agent_decision(decision_id))
+
     async def recorded(self, decision: Decision, until: float) -> Decision:
         """The decision once it is on disk; degraded and marked as not recorded where that failed by `until`.
 
-        `until` is a moment of `time.monotonic`. Nobody learns from a decision without a record: outcomes that name it
-        find nothing to belong to. Who is not sure to be answered in time is not recorded later either, unless the
-        writer had begun.
+        Nobody learns from a decision without a record: outcomes that name it find nothing to belong to.
+        """
+        receipt = await self.stored(Entry(decision=decision.to_row()), until)
+        return _unrecorded(decision) if receipt is None else decision
+
+    async def stored(self, entry: Entry, until: float) -> Receipt | None:
+        """What became of an entry; None where it is not on disk by `until`, a moment of `time.monotonic`.
+
+        Who is not sure to be answered in time is not recorded later either, unless the writer had begun.
         """
         if not self.records.allows():
-            return _unrecorded(decision)
+            return None
         left = max(until - time.monotonic(), self._config.least_record_seconds)
-        written = self._writer.submit(Entry(decision=decision.to_row()))
+        written = self._writer.submit(entry)
         try:
             async with asyncio.timeout(left):
-                await asyncio.wrap_future(written)
+                receipt = await asyncio.wrap_future(written)
         except (sqlite3.Error, OSError, TimeoutError) as problem:  # TimeoutError: a kind of OSError
             if not (written.done() and not written.cancelled() and written.exception() is None):
                 self._failed(self.records, "record", problem)
-                return _unrecorded(decision)
+                return None
+            receipt = written.result()
         except BaseException:
             self.records.failed()  # the caller went away: nothing is known, but a trial is over
             raise
         self.records.succeeded()
-        return decision
+        return receipt
 
     def _read(self, read: Callable[[], T]) -> T | None:
         if not self.reads.allows():

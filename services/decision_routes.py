@@ -13,6 +13,7 @@ from recommender.decision.paging import page_answer
 from recommender.decision.trace import whereabouts
 from recommender.errors import RequestError
 from services import metrics
+from services.decided import decision_record
 from services.door import Door
 from services.keys import presented_key
 from services.payload import MAX_PAGE, PAGE_FIELDS, Presentation
@@ -41,10 +42,14 @@ async def recommend(request: Request, door: Door) -> Response:
 
 async def decision(request: Request, door: Door) -> Response:
     """The record, where each shown item (or the query's `item_id`) went and why, and whether it can be made again.
+    Of what an agent decided in the moment the record alone.
 
     Feature values and the figures behind reasons say what a person did; they are for admin keys alone.
     """
-    row = door.past.found(request.path_params["decision_id"])
+    decision_id = request.path_params["decision_id"]
+    row = door.past.found(decision_id)
+    if row is None and (by_agent := door.agents.found(decision_id)) is not None:
+        return json_response(decision_record(by_agent, _sees_persons(request, door)))
     if row is None:
         raise Refusal(404, "No decision has this id.")
     asked = request.query_params.get("item_id")

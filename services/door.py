@@ -28,6 +28,7 @@ from services.journal import Journal
 from services.keys import Keyring
 from services.lineup import Asked
 from services.metrics import stage
+from services.online_agents import OnlineAgents, OnlineAgentsConfig
 from services.online_features import OnlineFeatures
 from services.operator_file import OperatorFile
 from services.past_decisions import PastDecisions
@@ -53,6 +54,7 @@ class DoorConfig:
     catalogue: CatalogueConfig = field(default_factory=CatalogueConfig)
     journal: DecisionJournalConfig = field(default_factory=DecisionJournalConfig)
     champion: ChampionConfig = field(default_factory=ChampionConfig)
+    agents: OnlineAgentsConfig = field(default_factory=OnlineAgentsConfig)
 
 
 class Door:
@@ -77,6 +79,7 @@ class Door:
         self._turns = Turns(lambda lineup, asked: lineup.decide_together(asked, self._timed, self.champion.shadow))
         self.states_as_of_ms: int | None = None  # of the latest stored state that was read
         self.past = PastDecisions(self.catalogue, self.states, self.reader, workspace.mart("user_states"))
+        self.agents = OnlineAgents(workspace, self.journal, self._now_ms, self.config.agents)
         self._told: dict[str, str] = {}
         self._closing = threading.Event()
         # Before the worker accepts its first request: the workers share one socket, so one that was not
@@ -95,6 +98,7 @@ class Door:
     def close(self) -> None:
         self._closing.set()
         self._watcher.join()
+        self.agents.close()
         self.champion.close()
         self.catalogue.close()
         self.past.close()
@@ -169,6 +173,9 @@ class Door:
             return request
         identified = self.journal.identified(request.anonymous_id)
         return dataclasses.replace(request, user_id=identified or anonymous_user(request.anonymous_id))
+
+    def _now_ms(self) -> int:
+        return self.clock.now_ms()  # whichever clock it is by now
 
     def _watch(self) -> None:
         while not self._closing.wait(self.config.poll_seconds):

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 __all__ = [
     "OWN",
     "STAGES",
+    "observe_agent_decision",
     "observe_circuit",
     "observe_fallback",
     "observe_features",
@@ -48,6 +49,12 @@ _refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by 
 _shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=OWN)
 _circuits = Counter("nextbest_circuits_opened", "Times a worker left a store alone", ["circuit"], registry=OWN)
 _unrecorded = Counter("nextbest_unrecorded_decisions", "Slates served whose record failed", registry=OWN)
+_by_agents = Counter(
+    "nextbest_agent_decisions",
+    "Decisions of agents in the moment; agents, actions and caps are those of the operator's files",
+    ["agent", "action", "reason", "degraded"],
+    registry=OWN,
+)
 _BY_STAGE = {name: _stages.labels(name) for name in STAGES}
 
 
@@ -64,6 +71,10 @@ def observe_rejection(reason: str) -> None:
 
 def observe_tier(tier: str, is_degraded: bool) -> None:
     _tiers.labels(tier, str(is_degraded).lower()).inc()
+
+
+def observe_agent_decision(agent: str, action: str, reason: str, is_degraded: bool) -> None:
+    _by_agents.labels(agent, action, reason, str(is_degraded).lower()).inc()
 
 
 def observe_circuit(circuit: str) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from recommender.agents.record import AGENT_DECISION_SCHEMA
 from recommender.decision.placements import Placement
-from recommender.decision.request import LIST_LIMITS, MAX_ID_LENGTH
+from recommender.decision.request import LIST_LIMITS
+from recommender.decision.request_fields import MAX_ID_LENGTH
 from recommender.events import DECISION_SCHEMA
+from services.decide_request import MAX_HOURS
+from services.decided import DECIDED
 from services.payload import MAX_FIELDS, MAX_PAGE
 
 __all__ = ["schemas"]
@@ -22,6 +26,12 @@ _CONDITIONS = (
     "`novel`: true leaves out what was bought. Every other entry names an attribute: a text or a list of texts, or "
     '`{"min": …, "max": …}` for a number; `any`, `all` and `not` combine conditions.'
 )
+_DELIVERY: Schema = {
+    "template": {"type": ["string", "null"]},
+    "variables": {"type": "object"},
+    "degraded": {"type": "boolean", "description": "Decided on less than there should be, or not at all."},
+    "recorded": {"type": "boolean", "description": "False: the journal failed, and so nothing is sent."},
+}
 _REQUESTS = ("Recommendation", "FurtherPage")
 
 
@@ -34,6 +44,10 @@ def schemas(placements: Mapping[str, Placement]) -> dict[str, Any]:
         "RecommendRequest": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _REQUESTS]},
         "RecommendAnswer": _recommend_answer(),
         "Decision": _decision(),
+        "AgentDecision": _agent_decision(),
+        "AnyDecision": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Decision", "AgentDecision")]},
+        "DecideRequest": _decide_request(),
+        "DecideAnswer": _decide_answer(),
         "Message": _message(),
         "Batch": _batch(),
         "Stored": _object(_counts(("stored", "duplicates"))),
@@ -133,6 +147,33 @@ def _decision() -> dict[str, Any]:
         {**columns, "slate_features": features, "explanation": {"type": "array", "items": way}, "replay": replay},
         required=(*columns, "explanation", "replay"),
     )
+
+
+def _decide_request() -> dict[str, Any]:
+    hours = {"type": ["number", "null"], "minimum": 0, "maximum": MAX_HOURS}
+    told = "The moment: entries take the place of the audience's columns of their names; see docs/agents.md."
+    properties = {
+        "agent": {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH},
+        "user_id": _ID,
+        "anonymous_id": _ID,
+        "context": {**_OBJECT, "description": told},
+        "within_hours": {**hours, "description": "How far ahead a moment to send may lie; 0: now or nothing."},
+    }
+    somebody = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("user_id", "anonymous_id")]
+    return _object(properties, required=("agent",), additionalProperties=False, anyOf=somebody)
+
+
+def _decide_answer() -> dict[str, Any]:
+    """Columns of the record by their names, and what whoever sends the message needs."""
+    named = [name for name in DECIDED if name in AGENT_DECISION_SCHEMA.names]
+    columns = {name: _column(AGENT_DECISION_SCHEMA.field(name).type) for name in named}
+    return _object({**columns, **_DELIVERY, "send_at": {"type": ["string", "null"], "description": "ISO 8601, UTC."}})
+
+
+def _agent_decision() -> dict[str, Any]:
+    columns = {field.name: _column(field.type) for field in AGENT_DECISION_SCHEMA}
+    needed = [name for name in columns if name != "features"]  # for admin keys alone
+    return _object({**columns, **_DELIVERY}, required=(*needed, *_DELIVERY))
 
 
 def _column(kind: pa.DataType) -> dict[str, Any]:
