@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -362,8 +363,7 @@ class ItemTable:
             found = pc.index_in(item_ids, value_set=self.item_ids)
             return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
         names = item_ids.to_pylist() if isinstance(item_ids, pa.Array | pa.ChunkedArray) else item_ids
-        get = self.index.get
-        return np.array([get(name, -1) for name in names], dtype=np.int64)
+        return np.fromiter(map(self.index.get, names, repeat(-1)), dtype=np.int64, count=len(names))
 
     @cached_property
     def names(self) -> Sequence[str]:

@@ -37,9 +37,10 @@ class Rows:
 def rows_of(matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer]) -> Rows:
     """The rows of a float32 csr matrix with int32 indexes, in the order asked for, repeated ones too."""
     starts = np.zeros(len(rows) + 1, dtype=np.int32)
-    wanted = rows.astype(np.int32)
-    np.cumsum(matrix.indptr[wanted + 1] - matrix.indptr[wanted], out=starts[1:])
-    columns, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.float32)
+    wanted = rows.astype(np.int32, copy=False)
+    (matrix.indptr[wanted + 1] - matrix.indptr[wanted]).cumsum(out=starts[1:])
+    size = starts[-1]
+    columns, values = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
     kernels.csr_row_index(len(wanted), wanted, matrix.indptr, matrix.indices, matrix.data, columns, values)
     return Rows(starts, columns, values)
 
