@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -36,11 +37,13 @@ _LOG = logging.getLogger("nextbest.champion")
 @dataclass(frozen=True)
 class ChampionConfig:
     """How long a new champion is on probation, with the one before it in memory: `probation_requests` answered and
-    `probation_seconds` gone, both. `timing_seconds` between two timings side by side, `telling_seconds` between two
-    notes of how a worker's bundles do."""
+    `probation_seconds` gone, both. One that then looks bad is put on probation again, at most once in
+    `suspicion_seconds`. `timing_seconds` between two timings side by side, `telling_seconds` between two notes of how a
+    worker's bundles do."""
 
     probation_requests: int = 500
     probation_seconds: float = 600.0
+    suspicion_seconds: float = 3_600.0
     timing_seconds: float = 5.0
     telling_seconds: float = 2.0
     health: HealthConfig = field(default_factory=HealthConfig)
@@ -61,6 +64,8 @@ class Champion:
         self._prepare = prepare  # called with a bundle before it is taken into service
         self._seen: object = None
         self._timed_at = self._told_at = 0.0
+        self._suspected_at = -math.inf
+        self._suspicion = ""
         self.lineup: Lineup | None = None
         self.shadow = Shadow()
 
@@ -111,7 +116,8 @@ class Champion:
         lanes = {CHAMPION: lineup.champion, "spare": lineup.spare, CHALLENGER: lineup.challenger}
         told = {name: {"version": lane.version, **lane.health.facts()} for name, lane in lanes.items() if lane}
         shares = {"canary_share": lineup.canary_share, "shadow_share": lineup.shadow_share}
-        return {**told, **shares, "shadow": self.shadow.facts()}
+        suspected = {"suspected": self._suspicion} if self._suspicion else {}
+        return {**told, **shares, "shadow": self.shadow.facts(), **suspected}
 
     def _look_at_aliases(self) -> None:
         seen = (*map(_state, (self._workspace.aliases, self._workspace.canary)), self._settings())
@@ -219,9 +225,32 @@ class Champion:
             self.lineup = replace(lineup, champion=back, spare=None)
             self._refuse(lineup.champion.version, reason, CHAMPION)
         elif lineup.spare is not None and self._has_served_its_time(lineup.champion):
-            self.lineup = replace(lineup, spare=None)
+            self.lineup, self._suspicion = replace(lineup, spare=None), ""
+            lineup.champion.health.usual_seconds = lineup.champion.health.percentile(99)
             mark_proven(self._workspace, lineup.champion.version)
             _LOG.info("champion %s has proven itself", lineup.champion.version)
+        elif lineup.spare is None:
+            self._suspect(lineup.champion)
+
+    def _suspect(self, lane: Lane) -> None:
+        """Put a champion that answers alone and looks bad on probation again, beside the one before it: whether it is
+        the bundle that ails, and not its surroundings, shows only beside another. One without any stays, and one that
+        was gone back to has none: nothing goes to and fro."""
+        health = lane.health
+        if health.usual_seconds is None and self._has_served_its_time(lane):  # of a worker that began after that
+            health.usual_seconds = health.percentile(99)
+        now = time.monotonic()
+        if now - self._suspected_at < self._config.suspicion_seconds or not (reason := health.suspicion()):
+            return
+        self._suspected_at, self._suspicion = now, reason
+        metrics.observe_suspicion()
+        before = aliases(self._workspace).get("previous")
+        beside = self._lane_of(before) if before and self._verdict(before).is_sound else None
+        then = f"it is watched beside {before} again" if beside else "there is no sound one before it to go back to"
+        _LOG.error("champion %s is suspected, %s. %s", lane.version, then, reason)
+        if beside is not None and self.lineup is not None and self.lineup.champion is lane:
+            beside.health.usual_seconds = health.usual_seconds
+            self.lineup = replace(self.lineup, champion=replace(lane, since=now), spare=beside)
 
     def _problem(self, lane: Lane, beside: Lane) -> str:
         if reason := lane.health.problem():

@@ -38,12 +38,14 @@ class HealthConfig:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request: the seconds the decision took, whether it failed, whether its scores were odd (None: unjudged)."""
+    """One request: the seconds the decision took, whether it failed, whether its scores were odd (None: unjudged), and
+    whether it was answered with popular items, there being no other bundle to say whose fault that was."""
 
     seconds: float
     has_failed: bool = False
     is_constant: bool | None = None
     is_outside: bool | None = None
+    is_unscored: bool = False
 
 
 class Health:
@@ -53,12 +55,18 @@ class Health:
         self._config, self._low, self._high = config, low, high
         self._samples: deque[Sample] = deque(maxlen=config.window)
         self.requests = self.failures = 0
+        self.usual_seconds: float | None = None  # its p99 where it has not answered enough to have one of its own
 
     def failed(self, seconds: float) -> None:
         """The bundle could not score a request that another one could."""
         self.requests += 1
         self.failures += 1
         self._samples.append(Sample(seconds, True))
+
+    def unscored(self, seconds: float) -> None:
+        """The bundle could not score a request, and no other was there to try."""
+        self.requests += 1
+        self._samples.append(Sample(seconds, is_unscored=True))
 
     def answered(self, decision: Decision, seconds: float) -> None:
         """Scores are judged where they are the ranker's, not one generator's or the utility of needs."""
@@ -78,16 +86,28 @@ class Health:
                 return f"scores were {told} in {sum(judged)} of its last {len(judged)} requests."
         return ""
 
+    def suspicion(self) -> str:
+        """Why the bundle, which answers alone, should be compared with another again; "" while it is as usual."""
+        samples, config = list(self._samples), self._config
+        unscored = sum(sample.is_unscored for sample in samples)
+        if unscored >= config.min_failed and unscored >= config.failed_share * len(samples):
+            return f"{unscored} of its last {len(samples)} requests could not be scored."
+        own, usual = self.percentile(99), self.usual_seconds
+        if own is not None and usual is not None and own > max(config.slow_factor * usual, usual + config.slow_seconds):
+            return f"its p99 is {own:.3f} s, and was {usual:.3f} s when it had proven itself."
+        return self.problem()
+
     def is_suspect_beside(self, before: Health) -> bool:
         """Whether the p99 is so far above the earlier bundle's that the two should be timed side by side."""
         own, other, config = self.percentile(99), before.percentile(99), self._config
+        other = before.usual_seconds if other is None else other
         if own is None or other is None:
             return False
         return own > max(config.slow_factor * other, other + config.slow_seconds)
 
     def percentile(self, percent: float) -> float | None:
         """Seconds; None before `min_requests` were answered."""
-        seconds = [sample.seconds for sample in list(self._samples) if not sample.has_failed]
+        seconds = [one.seconds for one in list(self._samples) if not (one.has_failed or one.is_unscored)]
         if len(seconds) < self._config.min_requests:
             return None
         return float(np.percentile(seconds, percent))

@@ -134,6 +134,8 @@ def _settled(
             lane.health.failed(seconds)
             metrics.observe_fallback(variant)
             return again
+    else:
+        lane.health.unscored(seconds)
     if isinstance(made, Exception):
         raise made
     return made

@@ -26,6 +26,7 @@ __all__ = [
     "observe_shadow",
     "observe_stage",
     "observe_state",
+    "observe_suspicion",
     "observe_tier",
     "observe_unrecorded",
     "stage",
@@ -46,6 +47,7 @@ _states = Counter("nextbest_states", "Where a person's state came from", ["sourc
 _features = Counter("nextbest_feature_values", "Feature values of served slates", ["kind"], registry=OWN)
 _fallbacks = Counter("nextbest_fallbacks", "Requests that another bundle had to answer", ["variant"], registry=OWN)
 _refusals = Counter("nextbest_refused_bundles", "Bundles refused in service, by worker", ["variant"], registry=OWN)
+_suspicions = Counter("nextbest_suspicions", "Proven champions that look bad, by worker", registry=OWN)
 _shadows = Counter("nextbest_shadows", "Requests scored by the challenger unseen", ["outcome"], registry=OWN)
 _circuits = Counter("nextbest_circuits_opened", "Times a worker left a store alone", ["circuit"], registry=OWN)
 _unrecorded = Counter("nextbest_unrecorded_decisions", "Slates served whose record failed", registry=OWN)
@@ -103,6 +105,10 @@ def observe_fallback(variant: str) -> None:
 
 def observe_refused_bundle(variant: str) -> None:
     _refusals.labels(variant).inc()
+
+
+def observe_suspicion() -> None:
+    _suspicions.inc()
 
 
 def observe_shadow(outcome: str) -> None:

@@ -14,7 +14,7 @@ from recommender.decision.pipeline import Decision, DecisionRequest, decide
 from recommender.decision.protocols import Scorer
 from recommender.errors import GateError, InputError, IntegrityError, NoChampionError
 from recommender.release_settings import ReleaseSettings
-from services.champion import Champion, worker_facts
+from services.champion import Champion, ChampionConfig, worker_facts
 from services.model_store import aliases, publish, set_alias
 from services.release import canary_share, gets_canary, ledger, promote, refuse, release_facts, roll_back
 from services.verdicts import Verdict, read_verdict, try_bundle, write_verdict
@@ -140,6 +140,58 @@ def test_scores_that_are_the_same_for_every_item_are_rolled_back(own_shop, tmp_p
     champion.close()
 
 
+def test_a_champion_that_turns_bad_long_after_it_had_proven_itself_is_rolled_back_once(own_shop, tmp_path):
+    """It is held against it only beside the bundle before it, which is loaded again; the one gone back to stays."""
+    workspace, first = own_shop.workspace, own_shop.champion
+    bad = publish(workspace, spoilt(own_shop.bundle, "nan_in_life", tmp_path / "bad"))
+    champion = _opened(own_shop, config=ChampionConfig(probation_requests=20, probation_seconds=0.0))
+    promote(workspace, bad)
+    champion.refresh()
+    for user in own_shop.user_ids[:20]:
+        _ask(champion, own_shop, user)
+    champion.refresh()
+    assert champion.versions == (bad,)  # it has proven itself, the one before it is let go
+    spoiling = {"context_items": [own_shop.item_ids[0]]}
+    alone = [_ask(champion, own_shop, user, **spoiling) for user in own_shop.user_ids[:3]]
+    assert {(answer.model_version, answer.tier) for answer in alone} == {(bad, "popular")}
+    champion.refresh()
+    assert champion.versions == (bad, first)
+    assert champion.facts()["suspected"] == "3 of its last 23 requests could not be scored."
+    beside = [_ask(champion, own_shop, user, **spoiling) for user in own_shop.user_ids[:3]]
+    assert {(answer.model_version, answer.tier, answer.is_degraded) for answer in beside} == {(first, "cold", True)}
+    champion.refresh()
+    assert (champion.versions, aliases(workspace)) == ((first,), {"champion": first})
+    assert read_verdict(workspace, bad).reason == "3 of its last 26 requests could not be scored."
+    assert [(entry["what"], entry["version"]) for entry in ledger(workspace)][-1] == ("rolled back", bad)
+    for _ in range(400):
+        champion.required().champion.health.unscored(0.001)
+    champion.refresh()
+    assert (champion.versions, aliases(workspace)) == ((first,), {"champion": first})
+    champion.close()
+
+
+def test_what_ails_every_bundle_accuses_none(own_shop):
+    """Requests that take long because the machine does lead to a second look, and to nothing else."""
+    workspace, first = own_shop.workspace, own_shop.champion
+    second = publish(workspace, own_shop.other_bundle)
+    champion = _opened(
+        own_shop, config=ChampionConfig(probation_requests=20, probation_seconds=0.0, timing_seconds=0.0)
+    )
+    promote(workspace, second)
+    champion.refresh()
+    answers = [_ask(champion, own_shop, user) for user in own_shop.user_ids[:20]]
+    champion.refresh()
+    assert champion.versions == (second,)
+    usual = champion.required().champion.health.usual_seconds
+    for _ in range(50):
+        champion.required().champion.health.answered(answers[0], 10 * usual + 1.0)
+    champion.refresh()
+    assert champion.versions == (second, first)
+    champion.refresh()  # timed side by side they take the same
+    assert (champion.version, aliases(workspace)["champion"]) == (second, second)
+    champion.close()
+
+
 def test_a_bad_bundle_is_not_promoted_and_says_why(own_shop, tmp_path):
     workspace = own_shop.workspace
     bad = publish(workspace, spoilt(own_shop.bundle, "nan_scores", tmp_path / "bad"))
@@ -197,8 +249,10 @@ def test_refusals_at_the_same_time_make_one_rollback_and_a_lone_champion_stays(o
     assert [entry["what"] for entry in ledger(workspace)].count("rolled back") == 1
 
 
-def _opened(shop: LandedShop, settings: ReleaseSettings | None = None) -> Champion:
-    champion = Champion(shop.workspace, lambda: settings or ReleaseSettings())
+def _opened(
+    shop: LandedShop, settings: ReleaseSettings | None = None, config: ChampionConfig | None = None
+) -> Champion:
+    champion = Champion(shop.workspace, lambda: settings or ReleaseSettings(), config)
     champion.refresh()
     return champion
 
