@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,12 @@ from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.learning import learn
 from recommender.agents.published_audience import PublishedAudience, publish_audience
-from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, conformed, sends_of
+from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, read_records, sends_of
+from recommender.agents.run_files import moment_of_file, name_of_run
 from recommender.agents.sends import SEND_SCHEMA, Sends
 from recommender.agents.slots import RememberedSlots, SlotFiller
 from recommender.agents.turns import alone
-from recommender.errors import InputError, IntegrityError
+from recommender.errors import ConfigurationError, InputError, IntegrityError
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace, write_bytes_atomically
 from services.agent_log import online_sends, online_stock
@@ -57,11 +57,14 @@ class AgentAtWork:
 
 
 def open_agent(workspace: Workspace, name: str) -> AgentAtWork:
-    """By name, from the operator's files; InputError for one that is not there."""
-    known = read_agent_files(workspace.agents)
+    """By name, from the operator's files; InputError for one that is not there, ConfigurationError for a broken one."""
+    broken: dict[str, ConfigurationError] = {}
+    known = read_agent_files(workspace.agents, broken)
     if name in known:
         agent, raw = known[name]
         return AgentAtWork(agent, agent_version(raw))
+    if name in broken:
+        raise broken[name]
     near = nearest_ids([name], pa.array(list(known), pa.string())).get(name)
     names = ", ".join(known) or "none so far"
     remedy = f"Did you mean {near}?" if near else f"Write {workspace.agents}/{name}.yml."
@@ -113,9 +116,9 @@ def run_agent(
     people can be decided for in the moment (`POST /v1/decide`).
     """
     name = work.agent.name
-    path = workspace.agent_decisions(name) / f"{_file_time(decided_ms)}.parquet"
+    path = workspace.agent_decisions(name) / name_of_run(decided_ms)
     if path.exists():
-        return conformed(pq.read_table(path)), False
+        return read_records(path), False
     audience = query_audience(workspace.marts, work.agent.audience, decided_ms)
     _publish(workspace, name, audience, decided_ms)
     slots = open_slots(workspace, work.agent, decided_ms, tell)
@@ -124,7 +127,7 @@ def run_agent(
         _decided(workspace, work, audience, decided_ms, slots)
     with alone(workspace.agents):
         if path.exists():
-            return conformed(pq.read_table(path)), False
+            return read_records(path), False
         records = _decided(workspace, work, audience, decided_ms, slots)
         buffer = io.BytesIO()
         pq.write_table(records, buffer)
@@ -162,14 +165,13 @@ def read_agent_decisions(
     the moment, as far as the journal has been landed. `of_runs`: without these.
     """
     files = sorted(workspace.agent_decisions(name).glob("*.parquet"))
-    files = [path for path in files if _time_of_file(path) >= since_ms]
-    tables = [conformed(pq.read_table(path, columns=columns), columns) for path in files]
+    files = [path for path in files if moment_of_file(path) >= since_ms]
+    tables = [read_records(path, columns) for path in files]
     schema = AGENT_DECISION_SCHEMA
     empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
     if not of_runs and workspace.journal_agent_decisions.exists():
         own = (pc.field("agent") == name) & (pc.field("decided_at") >= pa.scalar(since_ms, pa.timestamp("ms")))
-        landed = pq.read_table(workspace.journal_agent_decisions, columns=columns, filters=own)
-        tables.append(conformed(landed, columns))
+        tables.append(read_records(workspace.journal_agent_decisions, columns, own))
     return pa.concat_tables([empty, *tables])
 
 
@@ -178,7 +180,7 @@ def _messages(workspace: Workspace, decided_ms: int) -> pa.Table:
     found = [SEND_SCHEMA.empty_table(), online_sends(workspace, decided_ms - REMEMBERED_MS)]
     for folder in sorted(workspace.agents.glob("*/decisions")):
         for path in sorted(folder.glob("*.parquet")):
-            if abs(_time_of_file(path) - decided_ms) <= REMEMBERED_MS:
+            if abs(moment_of_file(path) - decided_ms) <= REMEMBERED_MS:
                 found.append(sends_of(pq.read_table(path, columns=SEND_SCHEMA.names)))
     return pa.concat_tables(found)
 
@@ -195,12 +197,3 @@ def _left_in_stock(workspace: Workspace, agent: Agent) -> dict[str, int]:
         for name, limit in limited.items()
         if name != NOTHING
     }
-
-
-def _file_time(moment_ms: int) -> str:
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S") + f"{moment_ms % 1000:03}Z"
-
-
-def _time_of_file(path: Path) -> int:
-    seconds = datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
-    return round(seconds) * 1000 + int(path.stem[15:18])

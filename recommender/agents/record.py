@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from recommender.agents.agent import NOTHING
 from recommender.agents.sends import SEND_SCHEMA
 from recommender.agents.slots import SLOT_SCHEMA
 
-__all__ = ["AGENT_DECISION_SCHEMA", "agent_version", "conformed", "decision_ids", "sends_of"]
+__all__ = ["AGENT_DECISION_SCHEMA", "agent_version", "decision_ids", "read_records", "sends_of"]
 
 _TIME = pa.timestamp("ms")
 
@@ -66,18 +68,20 @@ def decision_ids(agent: str, decided_ms: int, user_ids: Sequence[str]) -> list[s
     return found
 
 
-def conformed(records: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
-    """The columns of AGENT_DECISION_SCHEMA, or those wanted, in its types; what an earlier version did not write is
-    null, and its `item_propensity` 1: it filled no slots.
+def read_records(path: Path, columns: Sequence[str] | None = None, filters: pc.Expression | None = None) -> pa.Table:
+    """The columns of AGENT_DECISION_SCHEMA, or those wanted, of a file of decisions; what an earlier version did not
+    write is null, and its `item_propensity` 1: it filled no slots.
     """
+    wanted = AGENT_DECISION_SCHEMA.names if columns is None else list(columns)
+    there = set(pq.read_schema(path).names)
+    records = pq.read_table(path, columns=[name for name in wanted if name in there], filters=filters)
     found = {}
-    for name in AGENT_DECISION_SCHEMA.names if columns is None else columns:
+    for name in wanted:
         kind = AGENT_DECISION_SCHEMA.field(name).type
-        if name in records.column_names:
-            found[name] = records[name].cast(kind)
-        else:
-            missing = pa.nulls(len(records), kind)
-            found[name] = missing.fill_null(1.0) if name == "item_propensity" else missing
+        missing = pa.nulls(len(records), kind)
+        found[name] = records[name].cast(kind) if name in there else missing
+        if name == "item_propensity" and name not in there:
+            found[name] = missing.fill_null(1.0)
     return pa.table(found)
 
 
