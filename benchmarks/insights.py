@@ -1,8 +1,8 @@
 """python -m benchmarks.insights [--logs N] [--first N] [--people N] [--out FILE]: are an agent's insights true?
 
 Three worlds of simulated campaigns, `--logs` logs each: people who respond as differently as `Campaign` says, people
-who all respond alike, and people whom nothing moves. In each log the groups are found and judged by the code that runs in
-operation, and compared with what the same groups of 100,000 other people of that world truly gain.
+who all respond alike, and people whom nothing moves. In each log the groups are found and judged by the code that runs
+in operation, and compared with what the same groups of 100,000 other people of that world truly gain.
 
 Asked is: how often an interval holds the truth (95 % promised); how often a page calls a group different where all are
 alike, or an effect proven where there is none (one page in twenty at most); and how often what is there is found.

@@ -236,7 +236,7 @@ def _method(insights: Figures) -> str:
         ["interval", "95 %, Student's; the decisions of one person count as one draw."],
         ["proven",
          "By Holm over all groups of the page: at most one page in twenty calls anything proven that is not."],
-        ["too few", "Fewer than 25 people who decide a figure: it is not shown."],
+        ["too few", "Fewer than a dozen people on whom a figure rests: it is not shown."],
         ["messages close by", "A decision is judged with those around it: a gain is that of a message among the others "
          "the person gets."],
     ]  # fmt: skip

@@ -19,9 +19,9 @@ __all__ = [
     "LEAST_WORTH", "Estimate", "by_group", "difference", "holm_pvalues", "mean_of", "of_parts", "weighted_difference",
 ]  # fmt: skip
 
-# People who decide an interval, below whom it is not shown: sums of few people are skewed, and Student's interval with
-# them.
-LEAST_WORTH = 25.0
+# People whom an interval rests on, below whom it is not shown: sums of few people are skewed. From 12 on intervals held
+# the truth in 95.4 % to 96.2 % of 8,773 (benchmarks/insights.py); from 25 on most groups of a learnt agent had none.
+LEAST_WORTH = 12.0
 CONFIDENCE = 0.95
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +102,7 @@ def of_parts(value: float, parts: Floats, owner: Ints) -> Estimate:
     """An estimate from what each row adds to its error, float64 (n); rows of 0 do not count."""
     rows = np.flatnonzero(parts)
     if not len(rows) or not np.isfinite(value):
-        return Estimate(0.0, 0.0, 0, 0, 0.0)
+        return Estimate(value if np.isfinite(value) else 0.0, 0.0, 0, 0, 0.0)
     _, person = np.unique(owner[rows], return_inverse=True)
     sums = np.bincount(person, weights=parts[rows])
     square, fourth = float((sums**2).sum()), float((sums**4).sum())

@@ -149,7 +149,8 @@ def _gains(evidence: Evidence, design: _Design, rewards: Floats) -> list[_Gain]:
 
 
 def _within_runs(design: _Design, values: Floats) -> tuple[Floats, Floats]:
-    """By how much bins differ within runs, up to a constant, float64 (bins); (n, bins): each row's part in the error."""
+    """By how much bins differ within runs, up to a constant, float64 (bins), and each row's part in the error, (n,
+    bins)."""
     rows = np.flatnonzero(design.bins >= 0)
     parts = np.zeros((len(values), design.n_bins))
     if not len(rows):
