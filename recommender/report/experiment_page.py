@@ -156,9 +156,8 @@ def _method(report: Mapping[str, Any]) -> str:
         ],
     ]
     if report["covariate"]:
-        rows.append(
-            ["noise taken out", f"CUPED: what {report['covariate']} of before the experiment explains is removed."]
-        )
+        told = f"CUPED: what the column {report['covariate']}, of before the experiment, explains is removed."
+        rows.append(["noise taken out", told])
     return section("How this was measured", "The words of this page.", table(["", ""], rows))
 
 

@@ -13,11 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from monitoring.slack_messages import agent_stopped, messages_refused
 from orchestration.agent_facts import agent_status, due_agents
 from orchestration.defs.agents import AGENTS, agent_assets, daily_agents
 from orchestration.resources import Ring
+from recommender.agent_settings import SECRET_VARIABLE
 from recommender.workspace import Workspace
 from tests.agents.home import PEOPLE, SPRING, START_MS, agents_home
+from tests.orchestration.test_deliveries import SECRET, receiver
 
 MORNING = "2026-06-01T06:00"
 
@@ -94,6 +97,27 @@ def test_decisions_that_break_a_guardrail_are_not_handed_over(
     assert result.asset_materializations_for_node("agent_deliveries") == []
     (found,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "guardrails"]
     assert found.description.startswith("timing: ")
+
+
+def test_what_a_receiver_refuses_is_told(
+    workspace: Workspace, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    now = datetime.now(UTC).isoformat()  # messages of the past are over, and not handed over any more
+    with receiver(lambda number: 400 if number % 2 else 200) as found:
+        workspace.configuration.write_text(f"agents: {{webhook: '{found.url}'}}")
+        result = run(workspace, instance, now)
+    sent = metadata(result, "agent_messages")["messages"]
+    told = metadata(result, "agent_deliveries")
+    assert (told["delivered"], told["refused"]) == (sent // 2, sent - sent // 2)
+    assert checks(result)["taken_by_the_receiver"] is False
+    assert result.success  # the other messages are on their way
+    body = messages_refused("spring", 3, 1_000, "run-1").body()
+    assert body["text"] == "Agent spring: 3 messages refused"
+    assert "took 1,000 and refused 3" in body["blocks"][1]["text"]["text"]
+    stopped = agent_stopped("spring", "holdout: 2 people, such as <ann>", "run-1")
+    assert stopped.text == "Agent spring stopped: its decisions broke a guardrail"
+    assert "&lt;ann&gt;" in str(stopped.body())
 
 
 def tick(workspace: Workspace, instance: dg.DagsterInstance) -> dg.SensorResult:
