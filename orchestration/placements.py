@@ -24,11 +24,16 @@ def check_placements(workspace: Workspace) -> dict[str, Any]:
     path = workspace.configuration
     configuration = read_configuration(path)
     items = _catalogue(workspace)
-    warnings = [] if items is None else _warnings(configuration.placements.values(), items, attributes_of(items))
+    warnings: list[str] = []
+    if items is not None:
+        arms = [arm for one in configuration.experiments.values() for arm in one.arms.values()]
+        found = _warnings([*configuration.placements.values(), *arms], items, attributes_of(items))
+        warnings = list(dict.fromkeys(found))  # an arm says again what its placement says
     return {
         "file": str(path) if path.exists() else "none: the placements that are shipped",
         "placements": list(configuration.placements),
         "objective": configuration.objective.name,
+        "experiments": {name: dict(one.shares) for name, one in configuration.experiments.items()},
         "compared with": "no catalogue yet" if items is None else f"{len(items):,} items",
         "warnings": warnings,
     }

@@ -21,6 +21,8 @@ placements:
     filter: {colour: red}
     boosts: [{when: {any: [{size: 5}, {brand: acme}]}, multiply: 2}]
     pins: [{item: there, position: 1}, {item: gone, position: 2}]
+experiments:
+  pinned: {placement: home, arms: {as_is: {share: 0.5}, other: {share: 0.5, pins: [{item: lost, position: 1}]}}}
 """
 
 
@@ -57,6 +59,7 @@ def test_what_the_newest_catalogue_lacks_is_a_warning(workspace: Workspace, caps
     assert json.loads(capsys.readouterr().out)["warnings"] == [
         "home: its boost asks for size, which no item of the catalogue has.",
         "home: the pinned item gone is not in the catalogue.",
+        "home: the pinned item lost is not in the catalogue.",
     ]
 
 
