@@ -75,8 +75,8 @@ def _over_time(insights: Figures, readout: Figures | None, words: Words) -> str:
     ]
     return section(
         title,
-        f"How much more {words.unit} a person has brought since the first day than people of the "
-        f"{readout['control']}, with the interval that holds however often one looks.",
+        f"The difference in {words.unit} a person since the first day, against people of the {readout['control']}, "
+        "with the interval that holds however often one looks.",
         f"<figure>{plot}<figcaption>Day of the experiment</figcaption></figure>",
         table(["day", "arm", "people", "difference a person"], rows, "The figures of all days"),
     )
@@ -95,7 +95,7 @@ def _segments(insights: Figures, readout: Figures | None, words: Words) -> str:
             badge = '<span class="badge">proven different</span>' if group["differs"]["is_proven"] else ""
             size = f"<small>{group['share']:.0%} of the people judged</small>"
             groups[f"{escape(group['words'])} {size}{badge}"] = _effects(group["effects"], words, part)
-        blocks.append(f"<h3>{escape(question)}</h3>{dot_rows(groups, question)}")
+        blocks.append(f"<h3>{escape(question)}</h3>{dot_rows(groups, question, words.number)}")
     if not blocks:
         blocks = ['<p class="quiet">Not enough evidence yet: it takes people with and without a message.</p>']
     return section(
@@ -113,7 +113,7 @@ def _moments(insights: Figures, readout: Figures | None, words: Words) -> str:
     if found is None:
         return section(title, "Not enough evidence yet: it takes people with and without a message.")
     rows = [_row(name, own, words) for name, own in zip(found["names"], found["windows"], strict=True)]
-    blocks = [f"<h3>By window</h3>{dot_rows({'': rows}, 'gain by window')}"]
+    blocks = [f"<h3>By window</h3>{dot_rows({'': rows}, 'gain by window', words.number)}"]
     cells = {
         WEEKDAYS[number]: [_cell(own, words) for own in week]
         for number, week in enumerate(found["weekdays"])
@@ -123,7 +123,7 @@ def _moments(insights: Figures, readout: Figures | None, words: Words) -> str:
         blocks.append(f"<h3>By weekday and window, local time</h3>{heat_table(found['names'], cells, HUE)}")
     if len(insights["hours"]) > 1:
         rows = [_row(f"{own['hour']:02}–{own['hour'] + 1:02}", own, words) for own in insights["hours"]]
-        blocks.append(f"<h3>By hour, local time</h3>{dot_rows({'': rows}, 'gain by hour')}")
+        blocks.append(f"<h3>By hour, local time</h3>{dot_rows({'': rows}, 'gain by hour', words.number)}")
     return section(
         title,
         f"What a message gains over none: {words.per}. The agent draws the moment, so the people of one hour are like "
@@ -148,7 +148,7 @@ def _places(insights: Figures, readout: Figures | None, words: Words) -> str:
         "Where people respond",
         f"What a message gains over none: {words.per}. Channels were drawn, places were not: people of one place may "
         "differ in more than that. Green: proven to differ from all others.",
-        dot_rows({escape(name): rows for name, rows in groups.items()}, "gain by channel and place"),
+        dot_rows({escape(name): rows for name, rows in groups.items()}, "gain by channel and place", words.number),
     )
 
 
@@ -163,7 +163,7 @@ def _fatigue(insights: Figures, readout: Figures | None, words: Words) -> str:
         left = [_left(own) for own in seen if own["unsubscribes"] is not None]
         if left:
             groups["Unsubscribes that a message brings <small>per 100 messages</small>"] = left
-        blocks.append("".join(dot_rows({name: rows}, curve["title"]) for name, rows in groups.items()))
+        blocks.append("".join(dot_rows({name: rows}, curve["title"], words.number) for name, rows in groups.items()))
         change = curve["change"]
         if change is not None and change["is_proven"]:
             less = "less" if change["value"] < 0 else "more"

@@ -125,13 +125,11 @@ def _for_whom(insights: Figures, words: Words) -> tuple[str, bool]:
         if not kept:
             continue
         group, own = max(kept, key=lambda one: one[1]["value"])
-        who = f"people with {group['words']}"
         if part["question"] == "message":
-            told.append(f"A message moves {who} most: {words.span(own)} {words.per}.")
+            told.append(f"A message moves this group most ({group['words']}): {words.span(own)} {words.per}.")
         else:
-            told.append(
-                f"For {who}, {part['best']} does better than the other messages: {words.span(own)} {words.per}."
-            )
+            beats = f"{part['best']} beats the other messages" if own["value"] > 0 else f"{part['best']} does worse"
+            told.append(f"In this one ({group['words']}) {beats}: {words.span(own)} {words.per}.")
     if not told:
         return "Nobody is proven to respond differently from the others so far.", False
     return " ".join(told), True

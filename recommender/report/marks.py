@@ -3,18 +3,19 @@ they can be read aloud and copied; what is shown is not known here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import isfinite
 
-from recommender.report.plots import Row, ticks
+from recommender.report.plots import NO_BREAK, Row, ticks
 
 __all__ = ["MARKS_STYLE", "count_rows", "dot_rows", "heat_table", "part_bars"]
 
 MARKS_STYLE = """
 .rows{display:grid;grid-template-columns:minmax(150px,32%) 1fr minmax(150px,22%);gap:3px 14px;align-items:center;
-font-size:14px;margin:4px 0 6px;font-variant-numeric:tabular-nums}
-.rows>.l{text-align:right} .rows>.v{white-space:nowrap} .rows .dim{color:var(--muted)}
+grid-auto-flow:dense;font-size:14px;margin:4px 0 6px;font-variant-numeric:tabular-nums}
+.rows>.l{grid-column:1;text-align:right} .rows>.t,.rows>.a{grid-column:2}
+.rows>.v{grid-column:3;white-space:nowrap} .rows .dim{color:var(--muted)}
 .rows>.h{grid-column:1/-1;font-weight:600;margin-top:10px;padding-top:8px;border-top:1px solid var(--grid)}
 .rows>.h small{font-weight:400;color:var(--muted)} .t{position:relative;height:24px}
 .t i{position:absolute;top:0;bottom:0;border-left:1px solid var(--grid)} .t i.z{border-color:var(--muted)}
@@ -32,13 +33,14 @@ font-variant-numeric:tabular-nums} .parts .p{display:flex;height:18px;border-rad
 .key{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;color:var(--text);margin:0 0 10px}
 .key i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px}
 @media(max-width:640px){.rows{grid-template-columns:1fr auto;gap:0 10px}.rows>.l{text-align:left}
-.rows>.t,.rows>.a{grid-column:1/-1;grid-row:auto}.rows>.v{text-align:right;order:0}.rows>.e{display:none}
+.rows>.t,.rows>.a{grid-column:1/-1}.rows>.v{grid-column:2;text-align:right}
 table.heat{font-size:12px} table.heat small{display:none}}
 """
 
 
-def dot_rows(groups: Mapping[str, Sequence[Row]], title: str) -> str:
-    """Dots at means, lines over intervals, on one axis that holds 0; a group's name (HTML) stands over its rows."""
+def dot_rows(groups: Mapping[str, Sequence[Row]], title: str, form: Callable[[float], str]) -> str:
+    """Dots at means, lines over intervals, on one axis that holds 0; a group's name (HTML) stands over its rows, and
+    figures are said by `form`."""
     rows = [row for own in groups.values() for row in own]
     marks = ticks([0.0, *(value for row in rows for value in (row.low, row.high, row.mean) if isfinite(value))])
 
@@ -50,11 +52,11 @@ def dot_rows(groups: Mapping[str, Sequence[Row]], title: str) -> str:
     for name, own in groups.items():
         parts.append(f'<div class="h">{name}</div>' if name else "")
         for row in own:
-            parts.append(f'<div class="l">{escape(row.label)}</div>')
-            value = f'<div class="v{" dim" if row.note else ""}">{escape(row.text)}</div>'
-            parts.append(f'<div class="t" aria-hidden="true">{lines}{_dot(row, at)}</div>{value}')
+            value = f'<div class="v{" dim" if row.note else ""}">{escape(_told(row, form))}</div>'
+            parts.append(f'<div class="l">{escape(row.label)}</div>{value}')
+            parts.append(f'<div class="t" aria-hidden="true">{lines}{_dot(row, at)}</div>')
     scale = "".join(f'<span style="left:{at(mark)}">{escape(_number(mark))}</span>' for mark in marks)
-    axis = f'<div class="e"></div><div class="a" aria-hidden="true">{scale}</div><div class="e"></div>'
+    axis = f'<div class="a" aria-hidden="true">{scale}</div>'
     return f'<div class="rows" role="group" aria-label="{escape(title)}">{"".join(parts)}{axis}</div>'
 
 
@@ -62,9 +64,9 @@ def count_rows(counts: Mapping[str, int], title: str, colour: str) -> str:
     """A bar for each count, beside its share of all."""
     total, most = sum(counts.values()) or 1, max(counts.values(), default=1) or 1
     parts = [
-        f'<div class="l">{escape(name)}</div><div class="t" aria-hidden="true">'
-        f'<s style="left:0;width:{100 * count / most:.2f}%;background:{colour}"></s></div>'
+        f'<div class="l">{escape(name)}</div>'
         f'<div class="v">{count:,} <span class="dim">({count / total:.0%})</span></div>'
+        f'<div class="t" aria-hidden="true"><s style="left:0;width:{100 * count / most:.2f}%;background:{colour}"></s></div>'
         for name, count in counts.items()
     ]
     return f'<div class="rows" role="group" aria-label="{escape(title)}">{"".join(parts)}</div>'
@@ -111,6 +113,10 @@ def _dot(row: Row, at: object) -> str:
     mean, low, high = (at(value) for value in (row.mean, row.low, row.high))  # type: ignore[operator]
     line = f'<b style="left:{low};width:calc({high} - {low});background:{row.colour}"></b>'
     return f'{line}<em style="left:{mean};background:{row.colour}"></em>'
+
+
+def _told(row: Row, form: Callable[[float], str]) -> str:
+    return row.note or f"{form(row.mean)} [{form(row.low)},{NO_BREAK}{form(row.high)}]"
 
 
 def _number(value: float) -> str:

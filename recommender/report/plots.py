@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, isfinite, log10
 
-__all__ = ["Row", "bar_plot", "interval_plot", "line_plot", "ticks"]
+__all__ = ["NO_BREAK", "Row", "bar_plot", "interval_plot", "line_plot", "ticks"]
 
 WIDTH, LABEL, VALUE, LINE, AXIS = 780, 210, 170, 26, 26
 NO_BREAK = "\N{NO-BREAK SPACE}"
