@@ -10,11 +10,12 @@ import pytest
 from bad_bundles import spoilt
 from served_shop import LandedShop
 
-from recommender.decision.pipeline import Decision, DecisionRequest, decide
-from recommender.decision.protocols import Scorer
+from recommender.decision.pipeline import Decision, DecisionRequest, decide, deciding
+from recommender.decision.protocols import Scorer, Scoring
 from recommender.errors import GateError, InputError, IntegrityError, NoChampionError
 from recommender.release_settings import ReleaseSettings
 from services.champion import Champion, ChampionConfig, worker_facts
+from services.lineup import Asked
 from services.model_store import aliases, publish, set_alias
 from services.release import canary_share, gets_canary, ledger, promote, refuse, release_facts, roll_back
 from services.verdicts import Verdict, read_verdict, try_bundle, write_verdict
@@ -123,6 +124,25 @@ def test_a_canary_that_fails_is_withdrawn_and_the_champion_answers_its_people(ow
     assert _ask(champion, own_shop, "anybody").variant == "champion"
     assert aliases(workspace) == {"champion": first}
     assert bad in release_facts(workspace)["refused"]
+    champion.close()
+
+
+def test_decided_together_each_gets_its_own_answer_way_back_or_refusal(own_shop, tmp_path):
+    bad = publish(own_shop.workspace, spoilt(own_shop.bundle, "nan_in_life", tmp_path / "bad"))
+    promote(own_shop.workspace, bad, canary=0.5)
+    champion = _opened(own_shop)
+    viewed = {"context_items": [own_shop.item_ids[0]]}  # which the challenger cannot score
+    asked = [(user, viewed if place % 3 == 0 else {}) for place, user in enumerate(own_shop.user_ids[:12])]
+    asked.append((own_shop.user_ids[0], {"filter": {"unheard_of": "red"}}))
+    *together, refused = _ask_together(champion, own_shop, asked)
+    assert isinstance(refused, InputError)
+    alone = [_ask(champion, own_shop, user, **more) for user, more in asked[:-1]]
+    assert [made.to_row() for made in together] == [made.to_row() for made in alone]
+    assert {(made.variant, made.is_degraded) for made in together} == {
+        ("champion", False),
+        ("challenger", False),
+        ("champion", True),
+    }
     champion.close()
 
 
@@ -258,10 +278,22 @@ def _opened(
 
 
 def _ask(champion: Champion, shop: LandedShop, user: str, **more: Any) -> Decision:
-    body = {"user_id": user, **more}
-    request = DecisionRequest.parse(body, f"{user}-{len(more)}", shop.as_of_ms)
+    asked = _asked(shop, user, more)
+    return champion.required().decide(asked.subject, asked.decision_id, asked.make, False, champion.shadow)
+
+
+def _ask_together(champion: Champion, shop: LandedShop, asked: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    requests = [_asked(shop, user, more) for user, more in asked]
+    return champion.required().decide_together(requests, lambda scorer: scorer, champion.shadow)
+
+
+def _asked(shop: LandedShop, user: str, more: dict[str, Any]) -> Asked:
+    request = DecisionRequest.parse({"user_id": user, **more}, f"{user}-{len(more)}", shop.as_of_ms)
 
     def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
         return decide(request, None, (), scorer, variant=variant, is_degraded=is_degraded)
 
-    return champion.required().decide(request.subject, request.decision_id, make, False, champion.shadow)
+    def begin(scorer: Scorer, variant: str, is_degraded: bool) -> Scoring[Decision]:
+        return deciding(request, None, (), scorer, variant=variant, is_degraded=is_degraded)
+
+    return Asked(request.subject, request.decision_id, make, begin, False)
