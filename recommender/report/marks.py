@@ -66,7 +66,8 @@ def count_rows(counts: Mapping[str, int], title: str, colour: str) -> str:
     parts = [
         f'<div class="l">{escape(name)}</div>'
         f'<div class="v">{count:,} <span class="dim">({count / total:.0%})</span></div>'
-        f'<div class="t" aria-hidden="true"><s style="left:0;width:{100 * count / most:.2f}%;background:{colour}"></s></div>'
+        f'<div class="t" aria-hidden="true">'
+        f'<s style="left:0;width:{100 * count / most:.2f}%;background:{colour}"></s></div>'
         for name, count in counts.items()
     ]
     return f'<div class="rows" role="group" aria-label="{escape(title)}">{"".join(parts)}</div>'
