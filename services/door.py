@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from recommender.decision.pipeline import Decision, DecisionRequest, deciding
+from recommender.decision.placement_experiment import placements_of
 from recommender.decision.placements import Placement
 from recommender.decision.protocols import Scorer, Scoring
 from recommender.decision.scoring import decided
@@ -127,6 +128,9 @@ class Door:
             request = self._known(self._parsed(body, placements))
         with stage("state"):
             state, is_degraded = await self.states.read(request.subject)
+        placements, arm = placements_of(
+            self.operator.configuration.experiments, placements, request.placement, request.subject
+        )
         metrics.observe_state("unavailable" if is_degraded else "unknown" if state is None else "stored")
         self.states_as_of_ms = state["as_of_ms"] if state else self.states_as_of_ms
         with stage("live"):
@@ -143,7 +147,7 @@ class Door:
                 placements,
                 journal_seq=live.journal_seq if live else None,
                 is_degraded=is_degraded,
-                variant=variant,
+                variant=variant + arm,
             )
 
         def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
