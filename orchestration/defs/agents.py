@@ -1,5 +1,6 @@
 """Agents in the ring: one partition an agent; each learns, decides, hands its messages over and is read out."""
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -142,7 +143,11 @@ def agent_insights(context: dg.AssetExecutionContext, ring: Ring) -> dg.Material
         page = write_insights(space, context.partition_key, now_ms)
     except NotReadyError as problem:
         return dg.MaterializeResult(metadata={"verdict": str(problem)})
-    return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(page.as_uri())})
+    told = json.loads(page.with_suffix(".json").read_text())["sentences"]
+    report = dg.MetadataValue.url(page.as_uri())
+    return dg.MaterializeResult(
+        metadata={"what it says": dg.MetadataValue.md("\n".join(f"- {one}" for one in told)), "report": report}
+    )
 
 
 @dg.sensor(

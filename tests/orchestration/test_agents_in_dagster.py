@@ -74,6 +74,7 @@ def test_a_run_learns_decides_and_is_read_out(workspace: Workspace, instance: dg
     assert read["people"] == PEOPLE  # where stock is limited everybody counts
     assert read["agent against holdout"].keys() >= {"difference", "low", "high", "always_low", "always_high"}
     assert (workspace.agent_reports("spring") / "experiment.html").exists()
+    assert metadata(result, "agent_insights")["what it says"].count("- ") >= 3
 
 
 def test_a_moment_is_decided_once_however_often_it_is_run(workspace: Workspace, instance: dg.DagsterInstance) -> None:
