@@ -24,6 +24,7 @@ class DoorSettings:
     time an answer may take before it is given up with 503. `deadline_seconds`: the time a recommendation should take; a
     record that is not on disk by then (or 0.2 s later) is done without, and the answer says so.
     `browser_origins`: the pages, such as those of `https://shop.example`, that may send events from browsers.
+    `keep_journal_days`: how long events and decisions stay in the file that the service writes; then they are archived.
     `keep_raw_days`: how long messages are kept as they arrived, beside the events read from them.
     """
 
@@ -39,6 +40,7 @@ class DoorSettings:
     request_seconds: float = 30.0
     deadline_seconds: float = 0.4
     keep_raw_days: float = 30.0
+    keep_journal_days: float = 62.0
     browser_origins: tuple[str, ...] = ()
 
 
@@ -61,6 +63,7 @@ def door_settings(document: Document, body: object) -> DoorSettings:
         body_seconds=part.number("body_seconds", was.body_seconds, 0.1, 300.0),
         request_seconds=part.number("request_seconds", was.request_seconds, 0.1, 300.0),
         keep_raw_days=part.number("keep_raw_days", was.keep_raw_days, 0.0, 36_500.0),
+        keep_journal_days=part.number("keep_journal_days", was.keep_journal_days, 1.0, 36_500.0),
         deadline_seconds=part.number("deadline_seconds", was.deadline_seconds, 0.02, 30.0),
         browser_origins=part.rules("browser_origins", was.browser_origins, partial(_origin, document)),
     )

@@ -131,6 +131,11 @@ class Workspace:
         return self.root / "journal" / "journal.db"
 
     @property
+    def journal_archive(self) -> Path:
+        """What `services.journal_archive` moved out of it (SQLite)."""
+        return self.root / "journal" / "archive.db"
+
+    @property
     def keys(self) -> Path:
         return self.root / "keys.json"
 

@@ -244,6 +244,12 @@ class Journal:
         with self.turn():
             return forget_raw(self._connection, before_ms, most)
 
+    def forget(self, table: str, until_seq: int, most: int) -> int:
+        """Drop at most so many of the oldest events or decisions up to a row; how many that were."""
+        with self.turn():
+            oldest = f"select seq from {table} where seq <= ? order by seq limit ?"
+            return self._connection.execute(f"delete from {table} where seq in ({oldest})", (until_seq, most)).rowcount
+
     def counts(self) -> dict[str, int]:
         """How many rows the journal holds, by its highest numbers (nothing is scanned)."""
         run = self._connection.execute

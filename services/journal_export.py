@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,22 @@ _SCHEMAS = {
 }
 
 # Columns in the order of the schema. What an anonymous id did belongs to whoever it was identified as since.
+# `{file}`: the archive's rows come first (see `journal_archive`), then those of the journal after them.
 _EVENTS = """
 select event_id, coalesce(identities.user_id, events.user_id), item_id, event_type, occurred_ms, session_id,
        quantity, price_micros, channel, device, country, placement, decision_id, position, properties,
        recorded_ms, 'journal'
-from events left join identities on identities.anonymous_user_id = events.user_id
-order by seq
+from {file}.events as events left join main.identities as identities
+on identities.anonymous_user_id = events.user_id
+where seq > {after} order by seq
 """
 _DECISIONS = """
 select row, slate_features, coalesce(identities.user_id, decisions.user_id)
-from decisions left join identities on identities.anonymous_user_id = decisions.user_id
-order by seq
+from {file}.decisions as decisions left join main.identities as identities
+on identities.anonymous_user_id = decisions.user_id
+where seq > {after} order by seq
 """
+_ARCHIVED = ("events", "decisions")
 _QUERIES = {
     "events": _EVENTS,
     "decisions": _DECISIONS,
@@ -83,7 +87,7 @@ def export_journal(workspace: Workspace) -> dict[str, int]:
         "dead_letters": workspace.journal_dead_letters,
         "items": workspace.journal_items,
     }
-    with closing(_open(workspace.journal)) as connection:
+    with closing(_open(workspace)) as connection:
         connection.execute("begin")  # one snapshot: no event without the decision it names
         return {name: _write(connection, name, path) for name, path in targets.items()}
 
@@ -92,23 +96,38 @@ def export_table(workspace: Workspace, name: str, path: Path) -> int:
     """Write one table, "events" or "decisions", to a Parquet file of the caller's choice; rows written."""
     if name not in _QUERIES:
         raise InputError(f"a table called {name!r}.", f"one of {', '.join(_QUERIES)}.", "name one of them.")
-    with closing(_open(workspace.journal)) as connection:
+    with closing(_open(workspace)) as connection:
         return _write(connection, name, path.absolute())
 
 
 def unlanded_events(workspace: Workspace, most: int) -> pa.Table:
     """The oldest `most` events that came after the last export, with the columns of EVENT_SCHEMA."""
     landed = pq.read_metadata(workspace.journal_events).num_rows if workspace.journal_events.exists() else 0
-    with closing(_open(workspace.journal)) as connection:
+    with closing(_open(workspace)) as connection:
         if not _has(connection, "events"):
             return EVENT_SCHEMA.empty_table()
-        rows = connection.execute(f"{_EVENTS} limit ? offset ?", (most, landed)).fetchall()
+        archived, last = _archived(connection, "events")
+        query = _EVENTS.format(file="main", after=last)  # the export writes before the archive takes
+        rows = connection.execute(f"{query} limit ? offset ?", (most, max(landed - archived, 0))).fetchall()
     return _table(rows, EVENT_SCHEMA) if rows else EVENT_SCHEMA.empty_table()
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """The journal, or an empty database in memory while nothing has been recorded yet."""
-    return sqlite3.connect(path if path.exists() else ":memory:", timeout=10.0, isolation_level=None)
+def _open(workspace: Workspace) -> sqlite3.Connection:
+    """The journal with its archive, or empty databases in memory for what does not exist yet."""
+    journal, archive = (
+        str(path) if path.exists() else ":memory:" for path in (workspace.journal, workspace.journal_archive)
+    )
+    connection = sqlite3.connect(journal, timeout=10.0, isolation_level=None)
+    connection.execute("attach database ? as archive", (archive,))
+    return connection
+
+
+def _archived(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
+    """How many rows the archive holds, and up to which; none also where its making was cut short."""
+    if not _has(connection, table, "archive"):
+        return 0, 0
+    count, last = connection.execute(f"select count(*), coalesce(max(seq), 0) from archive.{table}").fetchone()
+    return int(count), int(last)
 
 
 def _write(connection: sqlite3.Connection, name: str, path: Path) -> int:
@@ -128,15 +147,26 @@ def _write(connection: sqlite3.Connection, name: str, path: Path) -> int:
     return rows
 
 
-def _has(connection: sqlite3.Connection, table: str) -> bool:
-    return connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone() is not None
+def _has(connection: sqlite3.Connection, table: str, file: str = "main") -> bool:
+    return connection.execute(f"select 1 from {file}.sqlite_master where name = ?", (table,)).fetchone() is not None
+
+
+def _cursors(connection: sqlite3.Connection, name: str) -> Iterator[sqlite3.Cursor]:
+    """The rows of a table, oldest first, from both files."""
+    if name not in _ARCHIVED:
+        yield connection.execute(_QUERIES[name])
+        return
+    connection.execute(f"select 1 from main.{name} limit 1").fetchone()  # first: what is archived from here on stays
+    archived, last = _archived(connection, name)
+    if archived:
+        yield connection.execute(_QUERIES[name].format(file="archive", after=0))
+    yield connection.execute(_QUERIES[name].format(file="main", after=last))
 
 
 def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
     if not _has(connection, _STORED_AS.get(name, name)):
         return
-    cursor = connection.execute(_QUERIES[name])
-    while rows := cursor.fetchmany(_BATCH[name]):
+    for rows in _fetched(_cursors(connection, name), _BATCH[name]):
         if name == "decisions":
             yield _decision_table(rows)
         elif name == "agent_decisions":
@@ -145,6 +175,19 @@ def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
             yield _from_json(texts, AGENT_DECISION_SCHEMA, {"user_id": pa.array(user_ids, pa.string())}, "ignore")
         else:
             yield changes_table(rows) if name == "items" else _table(rows, _SCHEMAS[name])
+
+
+def _fetched(cursors: Iterable[sqlite3.Cursor], most: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows in lists of so many, wherever one file ends and the next begins: the same journal gives the same bytes."""
+    rows: list[tuple[Any, ...]] = []
+    for cursor in cursors:
+        while more := cursor.fetchmany(most - len(rows)):
+            rows += more
+            if len(rows) == most:
+                yield rows
+                rows = []
+    if rows:
+        yield rows
 
 
 def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

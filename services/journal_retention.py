@@ -1,4 +1,4 @@
-"""How long the journal keeps what nobody needs any more. Events, decisions and message ids stay for ever."""
+"""How long messages are kept as they arrived; where old events and decisions go, `services.journal_archive` knows."""
 
 from __future__ import annotations
 

@@ -153,9 +153,10 @@ def _without(named: dict[str, str], version: str, back_to: str) -> dict[str, str
 
 def _condemn(workspace: Workspace, version: str, reason: str, by: str) -> None:
     """Keep the refusal; what a trial found stays, it says more than that it was found."""
-    known = read_verdict(workspace, version)
-    if by == "hand" or known is None or known.is_sound:
-        write_verdict(workspace, Verdict(version, False, reason, HAND if by == "hand" else SERVICE))
+    with locked(workspace.verdicts / f"{version}.condemned"):
+        known = read_verdict(workspace, version)
+        if by == "hand" or known is None or known.is_sound:
+            write_verdict(workspace, Verdict(version, False, reason, HAND if by == "hand" else SERVICE))
 
 
 def _known(workspace: Workspace, name: str) -> str:

@@ -11,9 +11,10 @@ from monitoring.validation import LANDED_TABLES
 from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.sources import check_source
-from orchestration.tables import source_funnel
+from orchestration.tables import read_as_of_ms, source_funnel
 from orchestration.warehouse import ShopDbt, ShopTranslator
 from recommender.configuration import read_configuration
+from services.journal_archive import archive_journal
 from services.journal_export import export_journal
 from services.journal_retention import trim_journal
 
@@ -41,12 +42,18 @@ def raw_source(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
 def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What the service recorded, events, decisions and dead letters, exported to the landing folder.
 
-    Messages as they arrived are forgotten after `service.keep_raw_days`.
+    Messages as they arrived are forgotten after `service.keep_raw_days`; events and decisions leave the service's file
+    for the archive after `service.keep_journal_days`, and stay in the export.
     """
     counts = export_journal(ring.workspace)
-    keep_days = read_configuration(ring.workspace.configuration).service.keep_raw_days
-    forgotten = {"raw messages forgotten": trim_journal(ring.workspace, keep_days)}
-    return dg.MaterializeResult(metadata={**counts, **forgotten, "folder": str(ring.workspace.journal_events.parent)})
+    kept = read_configuration(ring.workspace.configuration).service
+    as_of_ms = read_as_of_ms(ring.workspace) if ring.workspace.mart("feature_cuts").exists() else None
+    moved = archive_journal(ring.workspace, kept.keep_journal_days, as_of_ms)
+    tended = {
+        "raw messages forgotten": trim_journal(ring.workspace, kept.keep_raw_days),
+        **{f"{table} archived": count for table, count in moved.items()},
+    }
+    return dg.MaterializeResult(metadata={**counts, **tended, "folder": str(ring.workspace.journal_events.parent)})
 
 
 def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
