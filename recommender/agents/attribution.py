@@ -132,7 +132,7 @@ def sending_log(records: pa.Table, rewards: Floats) -> BanditLog | None:
     arm = records["arm"]
     in_play = pc.and_(pc.is_in(arm, value_set=pa.array(["agent", "holdout"])), pc.is_valid(records["send_share"]))
     rows = _rows(records, in_play)
-    # A decision's own arm has its share in the record; that of the other follows from any decision of the same run.
+    # A decision's own arm has its share in the record; that of the other follows from any other of the same file.
     agents, holdouts = (_arm_share(records, name)[rows] for name in ("agent", "holdout"))
     agents = agents / np.maximum(agents + holdouts, 1e-12)
     sent = agents * records["send_share"].to_numpy()[rows]
@@ -210,13 +210,15 @@ def _amounts(goal: Goal, events: pa.Table) -> Floats:
 
 
 def _arm_share(records: pa.Table, arm: str) -> Floats:
-    """float64 (n): the share that an arm had in the run of each row; 0 where nobody of that run was in it."""
-    runs = records["decided_at"].cast(pa.int64()).to_numpy()
-    _, run = np.unique(runs, return_inverse=True)
+    """float64 (n): the share that an arm had by the file that each row was decided by; 0 where nobody of it was in it.
+
+    By file and not by run: in the moment a run is one person, who is in one arm.
+    """
+    version = records["agent_version"].combine_chunks().dictionary_encode().indices.to_numpy()
     own = pc.equal(records["arm"], arm).to_numpy()
-    shares = np.zeros(int(run.max(initial=-1)) + 1)
-    shares[run[own]] = records["arm_share"].to_numpy()[own]
-    return np.asarray(shares[run])
+    shares = np.zeros(int(version.max(initial=-1)) + 1)
+    shares[version[own]] = records["arm_share"].to_numpy()[own]
+    return np.asarray(shares[version])
 
 
 def _rows(records: pa.Table, mask: pa.ChunkedArray) -> Ints:

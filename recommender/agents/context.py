@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,6 +72,7 @@ def _escaped(texts: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(texts, "[\\x00-\\x1f]", " ")
 
 
+@lru_cache(1000)  # names of columns: in the moment they took a tenth of a decision
 def _quoted(name: str) -> str:
     return f'"{_escaped(pa.array([name]))[0].as_py()}"'
 

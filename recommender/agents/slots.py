@@ -93,8 +93,11 @@ def filled_slots(
 
     `action` int64 (n): what each one is sent, −1 for nothing.
     """
-    parts, owners = [SLOT_SCHEMA.empty_table()], [np.zeros(0, np.int64)]
     wanted = sorted({(one.placement, one.slots) for one in agent.actions if one.slots and one.placement is not None})
+    if not wanted:
+        empty = {field.name: pa.nulls(len(action), field.type) for field in SLOT_SCHEMA}
+        return {**empty, "item_propensity": pa.array(np.ones(len(action)))}
+    parts, owners = [SLOT_SCHEMA.empty_table()], [np.zeros(0, np.int64)]
     for placement, count in wanted:
         own = [place for place, one in enumerate(agent.actions) if (one.placement, one.slots) == (placement, count)]
         rows = np.flatnonzero(np.isin(action, own))
