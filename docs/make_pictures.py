@@ -3,6 +3,7 @@
 python -m docs.make_pictures all     .nextbest/demo                           docs/pictures   (after `make demo ONCE=1`)
 python -m docs.make_pictures lineage http://127.0.0.1:3000 docs/pictures/lineage.png
 python -m docs.make_pictures evaluation .nextbest/reports/evaluation/evaluation.html docs/pictures/evaluation.png
+python -m docs.make_pictures insights FOLDER/reports/agents/comeback/insights.html docs/pictures/insights.png
 python -m docs.make_pictures drift   .nextbest/reports/drift/<window>/drift.html docs/pictures/drift.png
 """
 
@@ -79,6 +80,17 @@ def evaluation(report: Path, out: Path) -> None:
     take_screenshot(report.absolute().as_uri(), out, "text=Beside simple systems", size=(980, 1120))
 
 
+def insights(report: Path, out: Path) -> None:
+    """Of an agent's page what works for whom."""
+    take_screenshot(
+        report.absolute().as_uri(),
+        out,
+        "text=What works for whom",
+        size=(980, 1150),
+        prepare=lambda page: page.evaluate("scrollTo(0, document.querySelectorAll('section')[1].offsetTop - 20)"),
+    )
+
+
 def everything(workspace: Workspace, folder: Path) -> None:
     """All pictures of a workspace that has lived through the demo: its UI is started for the while."""
     found = [
@@ -110,7 +122,7 @@ def _show_all_of_it(page: Page) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", choices=["all", "lineage", "drift", "evaluation"])
+    parser.add_argument("picture", choices=["all", "lineage", "drift", "evaluation", "insights"])
     parser.add_argument("source", help="a workspace, Dagster's address, or a report")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
@@ -118,6 +130,8 @@ def main() -> None:
         everything(Workspace(Path(arguments.source).absolute()), arguments.out)
     elif arguments.picture == "evaluation":
         evaluation(Path(arguments.source), arguments.out)
+    elif arguments.picture == "insights":
+        insights(Path(arguments.source), arguments.out)
     elif arguments.picture == "lineage":
         lineage(arguments.source, arguments.out)
     else:

@@ -247,6 +247,8 @@ def _method(insights: Figures) -> str:
 
 def _effects(effects: Figures, words: Words, part: Figures) -> list[Row]:
     names = {"message": "a message"}
+    if all(own["value"] is None for own in effects.values()):
+        return [Row("", note="not enough evidence")]
     return [
         _row(names.get(name, name), own, words, _proven(own) if "is_proven" in own else OURS)
         for name, own in effects.items()
