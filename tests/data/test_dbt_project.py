@@ -22,5 +22,5 @@ def test_every_model_ends_its_description_with_its_grain_and_marts_have_contract
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     assert [m["name"] for m in models if not m["description"].split(". ")[-1].startswith("Grain is one ")] == []
     marts = [model for model in models if "marts" in model["path"]]
-    assert len(marts) == 15
+    assert len(marts) == 16
     assert all(model["config"]["contract"]["enforced"] and model["config"]["order_by"] for model in marts)
