@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -138,6 +139,17 @@ def test_a_decision_replays_to_the_bit_whatever_was_told_since(ask: Ask, shop: L
             "choice_is_equal": True,
             "said": "The same, bit for bit.",
         }
+
+
+def test_decisions_made_beside_each_other_replay_to_the_bit(ask: Ask, shop: LandedShop):
+    given = {"candidates": list(shop.item_ids[:30])}
+    bodies = [{"user_id": user, **(given if place % 2 else {})} for place, user in enumerate(shop.user_ids[:24])]
+    with ThreadPoolExecutor(12) as callers:
+        made = list(callers.map(lambda body: ask("recommend", body), bodies))
+    for body, answer in zip(bodies, made, strict=True):
+        record = ask(f"decisions/{answer['decision_id']}")
+        assert record["user_id"] == body["user_id"]
+        assert record["replay"]["is_equal"]
 
 
 def test_pages_never_repeat_an_item_and_are_the_same_when_asked_again(ask: Ask, shop: LandedShop):
