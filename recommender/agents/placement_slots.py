@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recommender.agents.slots import SLOT_SCHEMA
-from recommender.decision.crowd import CrowdScorer, Progress, decide_crowd
+from recommender.decision.crowd import Progress, decide_crowd
 from recommender.decision.pipeline import Decision, DecisionRequest
 from recommender.decision.placements import Placement
+from recommender.decision.protocols import Scorer
 from recommender.decision.room import room_for
 from recommender.states import UserStates, empty_state
 
@@ -26,7 +27,7 @@ class PlacementSlots:
 
     users: UserStates
     at_ms: int
-    scorer: CrowdScorer
+    scorer: Scorer
     placements: Mapping[str, Placement]
     progress: Progress | None = None
 

@@ -18,7 +18,7 @@ from recommender.errors import IntegrityError
 from recommender.retrieval.knowledge import Needs
 from recommender.states import ItemTable, UserStates
 
-__all__ = ["POPULAR", "Ask", "Pool", "known_generators", "personal_pool", "popular_pool", "strategy_scores"]
+__all__ = ["POPULAR", "Ask", "Pool", "personal_pool", "popular_pool", "strategy_scores"]
 
 TOP_UP = 100  # popular items that are scored too when the rules leave fewer than k of the retrieved ones
 ANSWERS = 200  # items of highest utility that answer explicit needs
@@ -273,7 +273,7 @@ def _scored(ask: Ask, scorer: Scorer, user: UserStates, index: Rows | None) -> S
     contexts, placement = ask.request.contexts(), ask.placement
     proposing = placement.generators if index is None else None
     scored = yield ToScore(
-        user, contexts, index, ask.rules.wants_novel and index is None, known_generators(proposing, scorer)
+        user, contexts, index, ask.rules.wants_novel and index is None, _known_generators(proposing, scorer)
     )
     if not np.isfinite(scored.scores).all():
         raise IntegrityError(
@@ -284,7 +284,7 @@ def _scored(ask: Ask, scorer: Scorer, user: UserStates, index: Rows | None) -> S
     return scored
 
 
-def known_generators(names: Sequence[str] | None, scorer: Scorer) -> Sequence[str] | None:
+def _known_generators(names: Sequence[str] | None, scorer: Scorer) -> Sequence[str] | None:
     """Those of the named generators that the bundle has; all (None) where it has none of them."""
     found = [name for name in names or () if name in scorer.generators]
     return found or None
