@@ -12,7 +12,7 @@ from real_dbt import Warehouse
 from recommender.events import EVENT_SCHEMA
 
 pytestmark = pytest.mark.slow
-OF_THE_CUTS = ("feature_cuts", "user_states", "item_states", "item_pairs", "item_segments")
+OF_THE_CUTS = ("feature_cuts", "user_states", "item_states", "item_pairs", "item_segments", "user_affinities")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_a_rebuild_from_nothing_gives_the_same_bytes(shop: Shop, rebuilt: Wareho
 
 def test_features_build_from_the_marts_alone_after_the_warehouse_is_lost(shop: Shop, rebuilt: Warehouse) -> None:
     rebuilt.workspace.warehouse.unlink()
-    for name in ("user_states", "item_states", "item_pairs", "item_segments"):
+    for name in OF_THE_CUTS[1:]:
         rebuilt.workspace.mart(name).unlink()
     assert rebuilt.build("features").mart_bytes() == shop.warehouse.mart_bytes()
 

@@ -2,21 +2,22 @@
 
 -- What each person leans to at the serving cut, by their positive events: shares of categories, brands, price bands,
 -- channels and hours, drawn towards everybody's share as if the person had that many average events more.
-with bands as (
-    select
-        item_id,
-        ntile(5) over (order by price_micros asc, item_id asc) as band
-    from {{ ref('items') }}
-    where price_micros > 0
-),
-
-touched as (
+with touched as (
     select
         user_id,
         item_id,
         sum(event_count) as event_count
     from {{ ref('int_user_item_periods') }}
     group by user_id, item_id
+),
+
+-- Of what anybody touched, so that nothing listed later moves a band.
+bands as (
+    select
+        item_id,
+        ntile(5) over (order by price_micros asc, item_id asc) as band
+    from {{ ref('items') }}
+    where price_micros > 0 and item_id in (select touched.item_id from touched)
 ),
 
 of_items as (
