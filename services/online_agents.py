@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from recommender.agents.turns import Turns
 from recommender.workspace import Workspace
@@ -111,6 +112,8 @@ class OnlineAgents:
                     held = self._sends.held
                     why = self._excuse(turns, held)
                     told = None if why else self._told_of(making)
+                if told is None:  # not the answer to a key: asking again later may find it
+                    making = replace(making, decision_id=uuid4().hex)
                 with stage("decide"):
                     row = making.nothing(why or "journal away") if told is None else making.made(told, held)
                 with stage("record"):

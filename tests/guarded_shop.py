@@ -10,11 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 from served_shop import LandedShop, ServedShop, copy_shop, serving
 
+from recommender.agents.audience import Audience
+from recommender.agents.published_audience import publish_audience
 from services.keys import ROLES, create_key, revoke_key
 
 __all__ = ["Guarded", "guard"]
+
+# An agent that may write to "u", so that requests to it go all the way.
+SPRING = {
+    "goal": {"outcomes": {"purchase": 1}},
+    "actions": [
+        {"name": "news", "channel": "email"},
+        {"name": "picks", "channel": "email", "placement": "home", "slots": 2},
+    ],
+    "timing": {"windows": [{"at": "00:00-24:00"}], "quiet": None},
+    "frequency": {"caps": [{"limit": 3, "per": "day"}]},
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,10 @@ def guard(landed_shop: LandedShop, root: Path) -> Iterator[Guarded]:
     revoke_key(workspace, keys["revoked"])
     limits = {"body_seconds": 1.0, "most_in_flight": 64}
     workspace.configuration.write_text(json.dumps({"service": limits}))  # JSON is YAML
+    workspace.agents.mkdir(exist_ok=True)
+    (workspace.agents / "spring.yml").write_text(json.dumps(SPRING))
+    audience = Audience.read(pa.table({"user_id": ["u"], "cart": [1.5], "consent_email": [True]}))
+    publish_audience(workspace.agent_audience("spring"), audience, shop.as_of_ms, shop.as_of_ms)
     servers = serving()
     yield Guarded(next(servers)(shop, workers=1), keys)
     next(servers, None)

@@ -24,6 +24,7 @@ _MESSAGE = {
 }
 _GOOD: dict[str, Any] = {
     "/v1/recommend": {"user_id": "u", "k": 3, "filter": {"price": {"max": 5}}, "context": {"device": "phone"}},
+    "/v1/decide": {"agent": "spring", "user_id": "u", "context": {"cart": 5}, "within_hours": 24},
     "/v1/batch": {
         "batch": [_MESSAGE, {**_MESSAGE, "type": "identify", "traits": {"a": 1}}],
         "sentAt": "2026-01-01T00:00:00Z",

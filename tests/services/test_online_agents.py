@@ -137,8 +137,10 @@ def test_caps_hold_across_runs_and_moments(desk: Desk) -> None:
 
 def test_while_a_run_decides_nobody_else_does(desk: Desk) -> None:
     with alone(desk.workspace.agents):
-        row = desk.ask(YES[0])
+        row = desk.ask(YES[0], key="k")
     assert (row["action"], row["reason"], row["degraded"]) == (NOTHING, "a run is at work", True)
+    desk.look()
+    assert desk.ask(YES[0], key="k")["action"] != NOTHING  # asked again, it is decided
 
 
 def test_stock_is_one_for_runs_and_moments(desk: Desk) -> None:
