@@ -58,6 +58,7 @@ def test_three_times_the_capacity_is_answered_or_refused_at_once(guarded: Guarde
     print(json.dumps({f"p99_ms of {kind}, inside": value for kind, value in p99.items()}))
     if is_whole():
         assert p99["accepted"] < 1_000
+        assert told.quantile_ms(0.99) < 2_000  # 24 s when connections were let in one a turn of the loop
         assert asked.statuses["200"] > 0.5 * capacity * asked.elapsed
 
 
