@@ -21,6 +21,7 @@ from recommender.agents.insights.insights import find_insights
 from recommender.agents.record import sends_of
 from recommender.agents.sends import SEND_SCHEMA
 from recommender.errors import InputError, NotReadyError
+from recommender.events import DAY_MS
 from recommender.experiments.readout import ReadoutConfig
 from recommender.report.agent_page import agent_page
 from recommender.report.agent_words import Words, three_sentences
@@ -29,20 +30,23 @@ from recommender.workspace import Workspace, write_bytes_atomically
 __all__ = ["PAGE", "write_insights"]
 
 PAGE = "insights.html"
+LOOKED_BACK_MS = 182 * DAY_MS  # half a year: what people liked before says little of what they like now
 
 
 def write_insights(workspace: Workspace, name: str, now_ms: int, out: Path | None = None) -> Path:
     """Write the page (default: among the agent's reports) with its figures beside it as JSON, and `affinities.parquet`
     in the agent's folder; returns the page. NotReadyError before any decision.
 
-    Of what happened after `now_ms`, or after the marts end, nothing is looked at.
+    Decisions and outcomes are those of the half year before `now_ms`, or before the marts end; the readout in it is
+    up to the marts' end.
     """
     work = open_agent(workspace, name)
     agent, until_ms = work.agent, min(now_ms, read_as_of_ms(workspace))
-    records, events = read_agent_decisions(workspace, name), _events(workspace, work)
+    since_ms = until_ms - LOOKED_BACK_MS
+    records, events = _records(workspace, name, since_ms, until_ms), _events(workspace, work, since_ms)
     if not len(records):
         raise NotReadyError(f"no decision of {name} so far.", "decisions.", f"run `nextbest agent run {name}`.")
-    found = find_insights(agent, records, events, _sends(workspace), until_ms, _people(workspace))
+    found = find_insights(agent, records, events, _sends(workspace, since_ms), until_ms, _people(workspace))
     readout = _readout(workspace, work)
     sentences = [text for text, _ in three_sentences(found, readout, Words.of(found))]
     page = out or workspace.agent_reports(name) / PAGE
@@ -55,15 +59,21 @@ def write_insights(workspace: Workspace, name: str, now_ms: int, out: Path | Non
     return page
 
 
-def _events(workspace: Workspace, work: AgentAtWork) -> pa.Table:
-    wanted = [*work.agent.goal.outcomes, UNSUBSCRIBE]
-    return read_mart(workspace, "events", OUTCOME_COLUMNS, pc.field("event_type").isin(wanted))
+def _records(workspace: Workspace, name: str, since_ms: int, until_ms: int) -> pa.Table:
+    records = read_agent_decisions(workspace, name, since_ms=since_ms)
+    return records.filter(pc.less_equal(records["decided_at"].cast(pa.int64()), until_ms))
 
 
-def _sends(workspace: Workspace) -> pa.Table:
+def _events(workspace: Workspace, work: AgentAtWork, since_ms: int) -> pa.Table:
+    wanted = pc.field("event_type").isin([*work.agent.goal.outcomes, UNSUBSCRIBE])
+    later = pc.field("occurred_at").cast(pa.timestamp("ms")) >= pa.scalar(since_ms, pa.timestamp("ms"))
+    return read_mart(workspace, "events", OUTCOME_COLUMNS, wanted & later)
+
+
+def _sends(workspace: Workspace, since_ms: int) -> pa.Table:
     """Every message of every agent: people tire of all of them together."""
     names = [path.parent.name for path in sorted(workspace.agents.glob("*/decisions"))]
-    tables = [sends_of(read_agent_decisions(workspace, name, SEND_SCHEMA.names)) for name in names]
+    tables = [sends_of(read_agent_decisions(workspace, name, SEND_SCHEMA.names, since_ms)) for name in names]
     return pa.concat_tables([SEND_SCHEMA.empty_table(), *tables])
 
 

@@ -31,7 +31,7 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     write_lines(folder / "events.jsonl", EVENTS)
     write_lines(folder / "items.jsonl", ITEMS)
     variables = {"as_of": "2024-03-01", "cut_count": 0}
-    return Warehouse.fed_from(folder, tmp_path_factory.mktemp("home"), **variables).build(with_tests=True)
+    return Warehouse.fed_from(folder, tmp_path_factory.mktemp("home"), **variables).build()
 
 
 def test_affinities_are_shares_drawn_towards_everybodys(marts: Warehouse) -> None:
