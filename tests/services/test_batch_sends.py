@@ -61,7 +61,6 @@ def test_what_is_new_is_added_and_what_is_old_is_counted_alone(workspace: Worksp
     sends.refresh(NOW)
     assert sends.held is first
     run(workspace, "spring", NOW, {"u1": "voucher"})
-    assert sends.held.turns + 1 == 2  # until it is read again, a decision can tell that a run came in between
     sends.refresh(NOW)
     assert sends.held.to(["u1"]) == [(NOW, "spring", "voucher", "by voucher")]
     assert sends.held.given == {("spring", "news"): 1, ("spring", "voucher"): 1}
