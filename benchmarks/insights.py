@@ -1,4 +1,4 @@
-"""python -m benchmarks.insights [--logs N] [--first N] [--people N] [--out FILE]: are an agent's insights true?
+"""python -m benchmarks.insights [--logs N] [--first N] [--people N] [--exploration E] [--out FILE]: are they true?
 
 Three worlds of simulated campaigns, `--logs` logs each: people who respond as differently as `Campaign` says, people
 who all respond alike, and people whom nothing moves. In each log the groups are found and judged by the code that runs
@@ -38,6 +38,7 @@ from recommender.simulation.campaigns import MESSAGES, WINDOWS, Campaign
 WORLDS = ("different", "alike", "unmoved")
 EVEN = replace(AGENT, goal=Goal({"purchase": 1.0}, window_days=1.0), policy="uniform", exploration=1.0)
 EVEN = replace(EVEN, shares=Shares(holdout=0.2))
+WINDOW_NAMES = [window.name for window in EVEN.timing.windows]
 ROUNDS, APART_DAYS = 6, 3
 CROWD = 100_000
 CROWD_SEED = 10_000
@@ -72,11 +73,13 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--people", type=int, default=3000)
+    parser.add_argument("--exploration", type=float, default=1.0, help="below 1 one message and one window lead")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     report = {}
     for world in WORLDS:
-        found = judge(world, options.people, range(options.first, options.first + options.logs))
+        seeds = range(options.first, options.first + options.logs)
+        found = judge(world, options.people, seeds, replace(EVEN, exploration=options.exploration))
         report[world] = {
             "logs": found.logs,
             "intervals": found.shown,
@@ -91,17 +94,17 @@ def main() -> None:
         options.out.write_text(json.dumps({"people": options.people, **report}, indent=1))
 
 
-def judge(world: str, people: int, seeds: range) -> Found:
+def judge(world: str, people: int, seeds: range, agent: Agent = EVEN) -> Found:
     """Insights of one log a seed beside the truth."""
     found, crowd = Found(), campaign(world, CROWD, CROWD_SEED)
     seen = features_of(Audience.read(crowd.audience))
     for seed in seeds:
-        agent = EVEN
         records, events = simulate(campaign(world, people, seed), agent)
         evidence = Evidence.of(agent, records, events, START_MS + 1000 * DAY_MS, seed)
         contexts, _ = evidence.encoder.transform(seen)
         parts = what_works(evidence)
-        _note(found, parts, crowd, contexts, evidence.encoder)
+        mix = _mix(evidence, "action", list(MESSAGES)), _mix(evidence, "send_window", WINDOW_NAMES)
+        _note(found, parts, crowd, contexts, evidence.encoder, mix)
     return found
 
 
@@ -133,17 +136,28 @@ def simulate(crowd: Campaign, agent: Agent) -> tuple[pa.Table, pa.Table]:
     return pa.concat_tables(records), pa.table(events)
 
 
-def true_effects(crowd: Campaign, question: str) -> dict[str, Floats]:
-    """Option → float64 (n): what it truly gains each person, in a window drawn evenly; a message is any, evenly."""
-    each = crowd.added.mean(axis=2)
+def true_effects(crowd: Campaign, question: str, mix: tuple[Floats, Floats]) -> dict[str, Floats]:
+    """Option → float64 (n): what it truly gains each person, messages and windows drawn as the agent's were."""
+    each = crowd.added @ mix[1]
     if question == "message":
-        return {"message": each.mean(axis=1)}
+        return {"message": each @ mix[0]}
     others = (each.sum(axis=1, keepdims=True) - each) / (len(MESSAGES) - 1)
     return {name: each[:, place] - others[:, place] for place, name in enumerate(MESSAGES)}
 
 
+def _mix(evidence: Evidence, column: str, names: list[str]) -> Floats:
+    """Shares of what was sent: nobody's chances differ from another's."""
+    counts = np.bincount(evidence.codes(column, names)[evidence.is_sent], minlength=len(names))
+    return np.asarray(counts / counts.sum())
+
+
 def _note(
-    found: Found, parts: list[dict[str, Any]], crowd: Campaign, contexts: npt.NDArray[np.float32], of: ContextEncoder
+    found: Found,
+    parts: list[dict[str, Any]],
+    crowd: Campaign,
+    contexts: npt.NDArray[np.float32],
+    of: ContextEncoder,
+    mix: tuple[Floats, Floats],
 ) -> None:
     found.logs += 1
     groups = [(part, group) for part in parts for group in part["groups"]]
@@ -152,7 +166,7 @@ def _note(
         inside = np.ones(len(contexts), dtype=bool)
         for rule in group["rules"]:
             inside &= (contexts[:, of.names.index(rule["column"])] < np.float32(rule["bound"])) == rule["is_below"]
-        truths = {name: float(gain[inside].mean()) for name, gain in true_effects(crowd, part["question"]).items()}
+        truths = {name: float(gain[inside].mean()) for name, gain in true_effects(crowd, part["question"], mix).items()}
         for name, own in group["effects"].items():
             if own["value"] is not None:
                 found.shown += 1
