@@ -64,6 +64,9 @@ class ContentGenerator:
     def _lists(self) -> sparse.csr_matrix:
         return self.vectors.lists(self.config.list_length)
 
+    def prepare(self) -> None:
+        """Make what the first request would have to make: nothing beyond the lists."""
+
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # derived from the item table, which a bundle holds
 
@@ -114,6 +117,11 @@ class LikeRecentGenerator:
     @cached_property
     def _lists(self) -> sparse.csr_matrix:
         return self.vectors.lists(self.config.list_length)
+
+    def prepare(self) -> None:
+        """Make what the first request would have to make."""
+        if self._known is not None:
+            self._known.prepare()
 
     @cached_property
     def _known(self) -> ItemLikeness | None:

@@ -109,6 +109,10 @@ class ItemLikeness:
                 self._kept[item] = found
         return found
 
+    def prepare(self) -> None:
+        """Make what the first item would have to make: 1 ms for 2,000 items."""
+        self._by_feature  # noqa: B018 (made when it is first read)
+
     @cached_property
     def _by_feature(self) -> sparse.csr_matrix:
         return self._vectors.matrix.T.tocsr()
