@@ -1,4 +1,4 @@
-"""What is told of an agent's decision: in the answer of `POST /v1/decide`, and of its record. Nothing is decided here."""
+"""What is told of an agent's decision: in the answer of `POST /v1/decide` and of its record. Nothing is decided."""
 
 from __future__ import annotations
 
