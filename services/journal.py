@@ -37,8 +37,9 @@ from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_chan
 from services.consent_log import consents_of, open_consents, store_consents
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.journal_export import export_journal, export_table
+from services.journal_rows import decision_row, event_row
 from services.raw_messages import RAW_TABLE, forget_raw, keep_raw
-from services.records import Entry, Message, OpenLetter, Receipt, RecordedEvent, anonymous_user
+from services.records import Entry, Message, OpenLetter, Receipt, anonymous_user
 
 __all__ = ["Journal", "LiveEvents", "ToldOf", "export_journal", "export_table"]
 
@@ -266,7 +267,7 @@ class Journal:
         store_letters(self._connection, entry.dead_letters)
         settle(self._connection, entry.settled)
         if entry.decision is not None:
-            self._connection.execute(_ADD_DECISION, _decision_row(entry.decision))
+            self._connection.execute(_ADD_DECISION, decision_row(entry.decision))
         by_agent = store_agent_decision(self._connection, entry.agent_decision) if entry.agent_decision else ""
         return Receipt(
             stored=stored,
@@ -282,7 +283,7 @@ class Journal:
         if not run(_ADD_MESSAGE, (message.message_id, message.received_ms, b"")).rowcount:
             return False
         keep_raw(self._connection, message.message_id, message.received_ms, message.raw)
-        self._connection.executemany(_ADD_EVENT, [_event_row(event) for event in message.events])
+        self._connection.executemany(_ADD_EVENT, [event_row(event) for event in message.events])
         store_consents(self._connection, message.events)
         for earlier, user_id in message.identities:
             self._store_identity(earlier, user_id)
@@ -302,32 +303,3 @@ class Journal:
     def _known_as(self, earlier: str) -> str | None:
         row = self._connection.execute(_IDENTIFIED, (earlier,)).fetchone()
         return None if row is None else str(row[0])
-
-
-def _event_row(event: RecordedEvent) -> tuple[Any, ...]:
-    fact = event.interaction
-    return (
-        fact.event_id,
-        fact.user_id,
-        fact.item_id,
-        fact.event_type,
-        fact.occurred_ms,
-        event.session_id,
-        fact.quantity,
-        fact.price_micros,
-        fact.channel,
-        fact.device,
-        fact.country,
-        fact.placement,
-        fact.decision_id,
-        fact.position,
-        event.properties,
-        event.recorded_ms,
-    )
-
-
-def _decision_row(decision: Mapping[str, Any]) -> tuple[str, str | None, int, bytes, bytes]:
-    """JSON keeps every float exactly (shortest text that reads back the same); the feature bytes stay bytes."""
-    row = {name: value for name, value in decision.items() if name != "slate_features"}
-    text = orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
-    return decision["decision_id"], decision["user_id"], decision["decided_at"], text, decision["slate_features"]
