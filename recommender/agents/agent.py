@@ -182,7 +182,7 @@ class Agent:
     eligibility: Eligibility = field(default_factory=Eligibility)
     shares: Shares = field(default_factory=Shares)
     exploration: float = 0.1
-    policy: str = "thompson"
+    policy: str = "lints"
     salt: str = ""
 
     @property

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Suppression"]
+__all__ = ["AFFORDED", "Suppression"]
 
 Floats = npt.NDArray[np.float64]
 
+AFFORDED = 0.005  # of the goal's value: what leaving people alone is expected to cost; twice that came about by .01
 STILL_SENT = 0.05  # of those left alone get their message: enough to notice that they have come to be moved
 
 
@@ -23,6 +24,16 @@ class Suppression:
 
     gain: float
     tied: float = 0.0
+
+    @classmethod
+    def affordable(cls, gains: Floats, share: float, earned: float) -> Suppression | None:
+        """The bound below which lie as many people, at most `share`, as can be left alone for AFFORDED of what people
+        earn on average: `earned`, in units of the gains. None where that is nobody.
+        """
+        ordered = np.sort(gains)
+        lost = np.cumsum(np.maximum(ordered, 0.0)) / len(gains)
+        least = min(int((lost <= AFFORDED * earned).sum()), round(share * len(gains)))
+        return cls.of(gains, least / len(gains)) if least else None
 
     @classmethod
     def of(cls, gains: Floats, share: float) -> Suppression:

