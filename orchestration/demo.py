@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from monitoring.retraining import LedgerEntry, read_ledger
-from orchestration.agents import learn_agent, open_agent, run_agent
+from orchestration.agent_insights import PAGE as INSIGHTS_PAGE
+from orchestration.agents import open_agent, run_agent
 from orchestration.alerts import SLACK_VARIABLE, ledger_path
 from orchestration.demo_agent import DEMO_AGENT, DEMO_AGENT_FILE
 from orchestration.letterbox import Letterbox
@@ -24,6 +27,7 @@ from orchestration.ring import anchor_clock, simulate_tables
 from orchestration.runs import RunOutcome, execute
 from orchestration.settings import WorkspaceSettings, save_settings
 from orchestration.slack_receiver import SlackReceiver, print_message
+from orchestration.tables import to_iso
 from orchestration.ui import start_ui
 from orchestration.visitors import Traffic, VisitorConfig, browse
 from recommender.errors import NextbestError
@@ -86,6 +90,7 @@ def run_demo(workspace: Workspace, once: bool, config: DemoConfig | None = None)
         _first_turn(story)
         _calm_days(story)
         _taste_shift(story)
+        _agents_account(story)
         _summary(story)
         if not once:
             console.print("\nEverything stays up until [bold]Ctrl-C[/].")
@@ -127,12 +132,12 @@ def _calm_days(story: Story) -> None:
     outcome = _turn(story, "ring")
     story.figures["decisions that became training rows"] = outcome.metadata["training_set"]["served_slates"]
     story.figures["drift after the first week"] = outcome.metadata["drift_report"]["verdict"]
-    _learn(story)
+    _agent_turn(story)
     traffic = _visitors(story, story.config.calm_days, "calm days")
     story.figures["clicks a slate, calm days"] = round(traffic.clicks_per_slate, 3)
     outcome = _turn(story, "refresh")
     story.figures["drift on calm days that follow"] = outcome.metadata["drift_report"]["verdict"]
-    _learn(story)
+    _agent_turn(story)
 
 
 def _taste_shift(story: Story) -> None:
@@ -151,17 +156,41 @@ def _taste_shift(story: Story) -> None:
     story.figures["Slack messages"] = len(story.slack.messages)
 
 
+def _agents_account(story: Story) -> None:
+    _chapter("8", "The agent's account: what it decided, what that brought beside its holdout, what works for whom")
+    outcome = _agent_turn(story)
+    decided, mail = outcome.metadata["agent_messages"], story.letterbox.mail
+    table = Table(title=f"one morning of {DEMO_AGENT}: {decided['people']:,} people", show_header=False)
+    for name in ("arms", "actions", "windows", "why nothing"):
+        counts = sorted(decided[name].items(), key=lambda one: -one[1])
+        table.add_row(name, ", ".join(f"{what} {count:,}" for what, count in counts))
+    console.print(table)
+    for told in json.loads(_agent_page(story, INSIGHTS_PAGE).with_suffix(".json").read_text())["sentences"]:
+        console.print(f"  {told}")
+    story.figures["messages, opened, visits they brought"] = f"{mail.sent:,}, {mail.opened:,}, {mail.visits:,}"
+    story.figures["what the agent brought"] = outcome.metadata["agent_readout"]["sentence"]
+    story.figures["what works for whom"] = str(_agent_page(story, INSIGHTS_PAGE))
+
+
+def _agent_page(story: Story, name: str) -> Path:
+    return story.workspace.agent_reports(DEMO_AGENT) / name
+
+
 def _turn(story: Story, job: str) -> RunOutcome:
     with following(job) as listen:
         outcome = execute(story.ring, job, listen)
+    _ensure_success(story, job, outcome)
+    anchor_clock(story.workspace)
+    return outcome
+
+
+def _ensure_success(story: Story, job: str, outcome: RunOutcome) -> None:
     if not outcome.is_success:
         raise NextbestError(
             f"the job {job} failed: {'; '.join(outcome.failures + outcome.failed_checks)}",
             "a turn of the ring that ends well.",
             f"read the run {outcome.run_id}: `NEXTBEST_HOME={story.workspace.root} nextbest dev`.",
         )
-    anchor_clock(story.workspace)
-    return outcome
 
 
 def _open_service(story: Story) -> None:
@@ -218,11 +247,16 @@ def _hire_agent(story: Story) -> None:
     story.letterbox = Letterbox(story.figures["service"], story.keys["write"])
 
 
-def _learn(story: Story) -> None:
-    """The agent learns from all its decisions whose outcomes are known, and says what it found."""
-    found = learn_agent(story.workspace, open_agent(story.workspace, DEMO_AGENT), story.now_ms)
-    for factor in ("messages", "timing", "sending"):
-        console.print(f"  [dim]agent, {factor}:[/] {found[factor]['sentence']}")
+def _agent_turn(story: Story) -> RunOutcome:
+    """The agent learns from all decisions whose outcomes are known, decides on the day that begins, and is read out."""
+    ring = Ring(home=story.ring.home, at=to_iso(story.now_ms))
+    with following("agent") as listen:
+        outcome = execute(ring, "agents", listen, agent=DEMO_AGENT)
+    _ensure_success(story, "agents", outcome)
+    learnt, readout = outcome.metadata["agent_policy"], outcome.metadata["agent_readout"]
+    for told in (learnt.get("messages"), learnt.get("timing"), readout.get("sentence")):
+        console.print(f"  [dim]agent:[/] {told}")
+    return outcome
 
 
 def _visitors(story: Story, days: int, title: str) -> Traffic:

@@ -23,7 +23,7 @@ goal:
   value: count
   window_days: 1
 actions:
-  - {name: news, channel: email, template: new-this-week}
+  - {name: news, channel: email, template: new-this-week, placement: home, slots: 3}
   - {name: voucher, channel: email, template: five-off, cost: 0.02}
   - {name: reminder, channel: push, template: still-there}
 timing:
