@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving bench-stats soak pictures lock clean
+.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving bench-stats bench-agents soak pictures lock clean
 
 setup: $(STAMP)
 
@@ -59,6 +59,10 @@ bench-serving: setup
 # What experiments promise, over 10,000 simulated ones (about two minutes).
 bench-stats: setup
 	$(BIN)/python -m benchmarks.experiments
+
+# Agents beside chance, the best single message and Vowpal Wabbit, 20 simulated crowds.
+bench-agents: setup
+	$(BIN)/python -m benchmarks.agents --seeds 20 --first 100
 
 soak: setup
 	$(BIN)/python -m benchmarks.serving.soak
