@@ -31,7 +31,7 @@ __all__ = ["COLD", "FACTS", "AgentModel", "load_agent_model", "load_beliefs", "s
 
 FACTS, MESSAGES, TIMING = "agent.json", "messages", "timing"
 # Of the exploration, what goes to all options alike: half before anything is known, then a tenth, which keeps every
-# option judgeable. Half for good cost a simulated crowd 4 % of all that sixteen rounds earned.
+# option judgeable. Half for good cost simulated crowds 1.5 % of what they earned.
 EVENLY_COLD, EVENLY = 0.5, 0.1
 
 Floats = npt.NDArray[np.float64]
