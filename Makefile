@@ -62,7 +62,7 @@ bench-stats: setup
 
 # Agents beside chance, the best single message and Vowpal Wabbit, 20 simulated crowds.
 bench-agents: setup
-	$(BIN)/python -m benchmarks.agents --seeds 20 --first 100
+	$(BIN)/python -m benchmarks.agents --seeds 20 --first 100 --jobs 2
 
 soak: setup
 	$(BIN)/python -m benchmarks.serving.soak

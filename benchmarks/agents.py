@@ -1,9 +1,10 @@
-"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--out FILE]: agents at work on simulated campaigns.
+"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--jobs N] [--out FILE]: agents in simulated crowds.
 
 Every seed is another crowd, met sixteen times, three days apart. The agent decides and learns by the code that runs in
 operation; beside it, on the same people with the same luck: messages and hours at random, the best single message and
-hour (told by the truth, which nobody has beforehand), and Vowpal Wabbit's explorations over the same six choices. What
-is compared is the true chance to buy of what was chosen, summed over people outside of the holdout and all rounds.
+hour (told by the truth, which nobody has beforehand), and Vowpal Wabbit's explorations over the same six choices, as
+they come and within the agent's budget of exploration. What is compared is the true chance to buy of what was chosen,
+summed over people outside of the holdout and all rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,7 @@ from recommender.simulation.campaigns import MESSAGES, WINDOWS, Campaign
 START_MS = 1_780_272_000_000  # Monday 2026-06-01, 00:00 UTC
 ROUNDS, APART_DAYS, LEARN_AFTER = 16, 3, (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
 EXPLORATIONS = ("squarecb", "epsilon", "softmax")
+BOUNDED = "bounded vw "  # the same within the agent's budget of exploration
 AGENT = Agent(
     "campaign",
     Goal({"purchase": 1.0}, window_days=2.0),
@@ -72,12 +76,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at work at once")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    crowds = [Campaign(options.people, options.first + seed) for seed in range(options.seeds)]
     found: list[dict[str, Earned]] = []
-    for seed in range(options.seeds):
-        found.append(one_seed(Campaign(options.people, options.first + seed)))
-        Console(stderr=True).print(f"seed {seed + 1} of {options.seeds}")
+    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
+        for earned in pool.map(one_seed, crowds):
+            found.append(earned)
+            Console(stderr=True).print(f"seed {len(found)} of {options.seeds}")
     report = {"people": options.people, "seeds": options.seeds, **compare(found)}
     show(report)
     if options.out:
@@ -91,7 +98,10 @@ def one_seed(campaign: Campaign) -> dict[str, Earned]:
         "random": run_agent(campaign, RANDOM),
         "best single": best_single(campaign),
     }
-    return earned | {f"vw {exploration}": run_vowpal(campaign, exploration) for exploration in EXPLORATIONS}
+    for exploration in EXPLORATIONS:
+        earned[f"vw {exploration}"] = run_vowpal(campaign, exploration)
+        earned[f"{BOUNDED}{exploration}"] = run_vowpal(campaign, exploration, AGENT.exploration)
+    return earned
 
 
 def run_agent(campaign: Campaign, agent: Agent) -> Earned:
@@ -116,8 +126,10 @@ def run_agent(campaign: Campaign, agent: Agent) -> Earned:
     return tally.earned()
 
 
-def run_vowpal(campaign: Campaign, exploration: str) -> Earned:
-    """Vowpal Wabbit over the six pairs of message and hour; it learns after every round, the agent after some."""
+def run_vowpal(campaign: Campaign, exploration: str, budget: float = 1.0) -> Earned:
+    """Vowpal Wabbit over the six pairs of message and hour; it learns after every round, the agent after some. At most
+    `budget` of a person's probability goes to others than the likeliest pair.
+    """
     audience, pairs = Audience.read(campaign.audience), len(MESSAGES) * len(WINDOWS)
     features = features_of(audience)
     contexts, _ = ContextEncoder.fit(features).transform(features)
@@ -125,11 +137,20 @@ def run_vowpal(campaign: Campaign, exploration: str) -> Earned:
     rng, tally = np.random.default_rng([campaign.seed, 3]), Tally(campaign)
     for step in range(ROUNDS):
         chances = learner.policy().probabilities(contexts) if step else np.full((campaign.people, pairs), 1 / pairs)
+        chances = _within(chances, budget)
         pair, propensity = draw(chances, rng.integers(0, 2**63, campaign.people).astype(np.uint64))
         bought = tally.add(step, pair // len(WINDOWS), pair % len(WINDOWS))
         rows = np.flatnonzero(tally.counted)
         learner.learn(contexts[rows], pair[rows], bought[rows].astype(np.float64), propensity[rows])
     return tally.earned()
+
+
+def _within(chances: Floats, budget: float) -> Floats:
+    """Each row drawn towards its likeliest pair until at most `budget` is given to others."""
+    best = np.zeros_like(chances)
+    best[np.arange(len(chances)), chances.argmax(axis=1)] = 1.0
+    others = 1.0 - chances.max(axis=1, keepdims=True)
+    return np.asarray(best + (chances - best) * np.minimum(1.0, budget / np.maximum(others, 1e-12)))
 
 
 def best_single(campaign: Campaign) -> Earned:
@@ -174,8 +195,11 @@ class Tally:
 def compare(found: list[dict[str, Earned]]) -> dict[str, object]:
     """Sums by way, differences of the agent to each with 95 % intervals over seeds, suppression."""
     sums = {name: np.array([float(one[name].value.sum()) for one in found]) for name in found[0]}
-    best_vowpal = max((name for name in sums if name.startswith("vw")), key=lambda name: float(sums[name].mean()))
-    gains = {name: _relative(sums["agent"], sums[name]) for name in ("random", "best single", best_vowpal)}
+    best_vowpals = [
+        max((name for name in sums if name.startswith(kind)), key=lambda name: float(sums[name].mean()))
+        for kind in (BOUNDED, "vw ")
+    ]
+    gains = {name: _relative(sums["agent"], sums[name]) for name in ("random", "best single", *best_vowpals)}
     value = _relative(sums["suppressing"], sums["agent"])
     half = ROUNDS // 2
     late = [1.0 - float(one["suppressing"].messages[half:].sum() / one["agent"].messages[half:].sum()) for one in found]
