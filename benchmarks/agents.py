@@ -53,7 +53,7 @@ AGENT = Agent(
     exploration=0.3,
     policy="lints",
 )
-SUPPRESSING = replace(AGENT, frequency=Frequency((), suppressed_share=0.25))
+SUPPRESSING = replace(AGENT, frequency=Frequency((), suppressed_share=0.35))
 RANDOM = replace(AGENT, policy="uniform", exploration=1.0)
 
 Floats = npt.NDArray[np.float64]

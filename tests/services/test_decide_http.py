@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ def deciding(landed_shop: LandedShop, tmp_path_factory: pytest.TempPathFactory) 
     """The shop with an agent whose audience is everybody."""
     shop = copy_shop(landed_shop, tmp_path_factory.mktemp("deciding") / "home", with_store=True)
     workspace, people = shop.workspace, list(shop.user_ids)
+    shutil.rmtree(workspace.agents, ignore_errors=True)  # other tests of the shop may have left theirs
     workspace.agents.mkdir()
     (workspace.agents / "spring.yml").write_text(SPRING)
     table = pa.table({"user_id": people, "consent_email": [True] * len(people), "cart": [0.0] * len(people)})
