@@ -1,7 +1,8 @@
 """From preferences and guardrails to one decision a person, with the exact probability of each factor.
 
-A decision has three factors, each drawn given those before it: whether to send (frequency), which action (message and
-channel), and when. Their probabilities multiply to that of the whole. What is preferred comes in as numbers.
+Three factors are drawn here, each given those before it: whether to send (frequency), which action (message and
+channel), and when; an action's items are a fourth (`slots`). Their probabilities multiply to that of the whole. What is
+preferred comes in as numbers.
 """
 
 from __future__ import annotations
