@@ -73,7 +73,8 @@ class AgentModel:
         send = np.ones(len(gains))
         if self.suppression is not None and agent.frequency.suppressed_share:
             send = self.suppression.send_shares(gains, agent.exploration)
-        return Preferences(with_floor(wanted, floor), with_floor(when, floor), send, gains)
+        budget = np.full(len(gains), agent.exploration)
+        return Preferences(with_floor(wanted, floor), with_floor(when, floor), send, gains, budget)
 
     def _for_all(self, agent: Agent, names: list[str], n: int) -> Floats:
         """The chance of each action to be the best one; before any outcome the usual one, or the first, leads."""

@@ -31,14 +31,15 @@ HOLDOUT, BASELINE, AGENT = range(3)  # the order of Shares.named
 class Preferences:
     """What a policy thinks: `actions` float64 (n, actions) and `windows` float64 (n, windows) are its probabilities
     before any guardrail; `send` float64 (n) that of being written to at all; `gains` float64 (n) how much more a
-    message is said to earn than none. Each row is told from its own person alone, so a person met alone is decided on
-    as among a million.
+    message is said to earn than none; `exploration` float64 (n) the budget of each person's policy. Each row is told
+    from its own person alone, so a person met alone is decided on as among a million.
     """
 
     actions: Floats
     windows: Floats
     send: Floats
     gains: Floats
+    exploration: Floats
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _draw_actions(
     sendable, start = sendable.copy(), 0
     while start < len(order):
         people = order[start:]
-        offered[people] = _offered(agent, preferences.actions[people], sendable[people], arms[people])
+        offered[people] = _offered(agent, preferences, sendable[people], arms[people], people)
         drawn = np.where(is_sent[people], _drawn(offered[people], draws.action[people]), -1)
         settled, gone = _until_gone(agent, drawn, remaining)
         action[people[:settled]] = drawn[:settled]
@@ -165,15 +166,15 @@ def _until_gone(agent: Agent, drawn: Ints, remaining: Mapping[str, int]) -> tupl
     return settled, gone
 
 
-def _offered(agent: Agent, wanted: Floats, sendable: Mask, arms: Ints) -> Floats:
+def _offered(agent: Agent, preferences: Preferences, sendable: Mask, arms: Ints, people: Ints) -> Floats:
     """The action factor's probabilities: the policy's among what is allowed, within the budget of exploration."""
-    kept = np.where(sendable, wanted, 0.0)
+    kept = np.where(sendable, preferences.actions[people], 0.0)
     # A policy that gives nothing to all that is left is not asked: each of those is as good as another.
     kept = np.where(kept.any(axis=1, keepdims=True), kept, sendable.astype(np.float64))
     own = arms == AGENT
     total = kept.sum(axis=1, keepdims=True)
     shares: Floats = np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
-    shares[own] = _within(shares[own], _budget(agent, len(agent.actions)))
+    shares[own] = _within(shares[own], _budget(agent, preferences, people[own], len(agent.actions)))
     return shares
 
 
@@ -185,19 +186,19 @@ def _draw_windows(
     kept = np.where(kept.any(axis=1, keepdims=True), kept, open_windows.astype(np.float64))
     shares: Floats = kept / kept.sum(axis=1, keepdims=True)
     own = arms[rows] == AGENT
-    shares[own] = _within(shares[own], _budget(agent, open_windows.shape[1]))
+    shares[own] = _within(shares[own], _budget(agent, preferences, rows[own], open_windows.shape[1]))
     window = _drawn(shares, draw[rows])
     return window, shares[np.arange(len(rows)), window]
 
 
-def _budget(agent: Agent, options: int) -> float:
-    """Half of the exploration for each factor that has something to explore."""
+def _budget(agent: Agent, preferences: Preferences, people: Ints, options: int) -> Floats:
+    """float64 (people, 1): half of the exploration for each factor that has something to explore."""
     factors = (len(agent.actions) > 1) + (len(agent.timing.windows) > 1)
-    return agent.exploration / max(factors, 1) if options > 1 else 0.0
+    return preferences.exploration[people, None] / max(factors, 1) * (options > 1)
 
 
-def _within(shares: Floats, budget: float) -> Floats:
-    """The same shares, each row drawn towards its best so far that at most `budget` is given to others.
+def _within(shares: Floats, budget: Floats) -> Floats:
+    """The same shares, each row drawn towards its best so far that at most its `budget`, (n, 1), is given to others.
 
     Row by row and not on average: a mean would make one person's probabilities those of whoever else is there.
     """

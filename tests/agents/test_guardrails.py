@@ -138,6 +138,7 @@ def decide_for_days(
             rng.random((PEOPLE, len(agent.timing.windows))),
             rng.random(PEOPLE),
             rng.normal(size=PEOPLE),
+            np.full(PEOPLE, agent.exploration),
         )
         draws = Draws.of(f"{agent.salt}:{day}", audience.user_ids)
         choices = choose(agent, verdict, moments, wants, arms, draws, left)
