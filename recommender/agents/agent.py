@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from recommender.conditions import AllOf
@@ -11,7 +11,9 @@ from recommender.errors import InputError
 
 __all__ = [
     "CAP_DAYS",
+    "LEARNS_FROM",
     "NOTHING",
+    "POLICIES",
     "VALUES",
     "WEEKDAYS",
     "Action",
@@ -22,12 +24,15 @@ __all__ = [
     "Goal",
     "Shares",
     "Timing",
+    "Variant",
     "Window",
 ]
 
 DAY_MINUTES = 24 * 60
 NOTHING = "nothing"  # the action of saying nothing
 VALUES = ("count", "revenue")
+POLICIES = ("uniform", "fixed", "epsilon_greedy", "softmax", "lints", "thompson", "vw")
+LEARNS_FROM = ("all", "own")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # How far a cap looks. A day is the person's own calendar day; a week and a month are any 7 and any 30 days.
 CAP_DAYS: Mapping[str, int] = MappingProxyType({"day": 1, "week": 7, "month": 30})
@@ -50,7 +55,8 @@ class Action:
 
     `template` and `variables` are for whoever delivers it; `slots` items are filled by the `placement`. `cost` is what
     sending costs and `offer_cost` what an accepted offer does, in units of the goal's value; at most `inventory` people
-    ever get it (None: no bound). `when` is what a person must meet.
+    ever get it (None: no bound). `when` is what a person must meet. `stop_after`: event type → hours for which this
+    message is not sent to whoever did that.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Action:
     offer_cost: float = 0.0
     inventory: int | None = None
     when: AllOf = field(default_factory=AllOf)
+    stop_after: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -144,11 +151,13 @@ class Frequency:
 @dataclass(frozen=True)
 class Eligibility:
     """`where`: what every person of the audience must meet; channels in `without_consent` may be used unasked (a page
-    of one's own), every other needs the person's recorded yes.
+    of one's own), every other needs the person's recorded yes. `stop_after`: event type → hours for which no message is
+    sent to whoever did that.
     """
 
     where: AllOf = field(default_factory=AllOf)
     without_consent: frozenset[str] = frozenset()
+    stop_after: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -168,9 +177,21 @@ class Shares:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One of the policies that an agent tries against each other: `share` of its people, and where it differs."""
+
+    name: str
+    share: float
+    policy: str
+    exploration: float
+    suppressed_share: float
+
+
+@dataclass(frozen=True)
 class Agent:
     """One agent, as its file says. `exploration` is the most decisions, as a share, that differ from what is thought
-    best; `policy` names how it learns; `salt` is what the arms are drawn with.
+    best; `policy` names how it learns; `salt` is what the arms are drawn with. With `variants` each of these decides
+    for its share of the people, and learns from all decisions or, if `learns_from_own`, from those it took itself.
     """
 
     name: str
@@ -184,6 +205,14 @@ class Agent:
     exploration: float = 0.1
     policy: str = "lints"
     salt: str = ""
+    variants: tuple[Variant, ...] = ()
+    learns_from_own: bool = False
+
+    def taking(self, variant: Variant) -> Agent:
+        """The agent as it is for the people of one of its variants."""
+        frequency = replace(self.frequency, suppressed_share=variant.suppressed_share)
+        policy, exploration = variant.policy, variant.exploration
+        return replace(self, policy=policy, exploration=exploration, frequency=frequency, variants=())
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from recommender.agents.agent import (
     CAP_DAYS,
+    LEARNS_FROM,
     NOTHING,
+    POLICIES,
     VALUES,
     WEEKDAYS,
     Action,
@@ -23,20 +27,21 @@ from recommender.agents.agent import (
     Timing,
     Window,
 )
+from recommender.agents.policy_settings import policy_settings
 from recommender.conditions import AllOf, parse_condition
 from recommender.errors import ConfigurationError, InputError, RequestError
 from recommender.yaml_document import Document, Section
 
-__all__ = ["POLICIES", "parse_agent", "read_agent", "read_agent_files", "read_agents"]
+__all__ = ["parse_agent", "read_agent", "read_agent_files", "read_agents"]
 
-POLICIES = ("uniform", "fixed", "epsilon_greedy", "softmax", "lints", "thompson", "vw")
 MAX_ACTIONS = 100
+MAX_STOP_HOURS = 24.0 * 90
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ANY_TIME = Timing((Window(0, 24 * 60),), quiet=None)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 _TOP = (
-    "actions", "audience", "eligibility", "exploration", "frequency", "goal", "name", "policy", "salt", "shares",
-    "timing",
+    "actions", "audience", "eligibility", "exploration", "frequency", "goal", "learns_from", "name", "policies",
+    "policy", "salt", "shares", "timing",
 )  # fmt: skip
 
 
@@ -89,7 +94,7 @@ def parse_agent(raw: bytes, file: str) -> Agent:
         expected = "up to 64 small letters, digits, - and _"
         raise document.error("name", f"{name!r:.80}", expected, "Rename the agent or its file.")
     actions = _actions(document, top.given["actions"])
-    return Agent(
+    agent = Agent(
         name=name,
         goal=_goal(document, top.given["goal"]),
         actions=actions,
@@ -104,6 +109,13 @@ def parse_agent(raw: bytes, file: str) -> Agent:
         policy=top.one_of("policy", POLICIES, Agent.policy),
         salt=_text(document, "salt", top.given.get("salt", name)),
     )
+    several = top.given.get("policies")
+    variants = () if several is None else policy_settings(document, "policies", several, agent)
+    for key, wants in (("policy", False), ("learns_from", True)):
+        if key in top.given and bool(variants) != wants:
+            found = f"{key} {'beside' if variants else 'without'} policies"
+            raise document.error(key, found, "one policy, or several under policies", f"Remove {key}.")
+    return replace(agent, variants=variants, learns_from_own=top.one_of("learns_from", LEARNS_FROM, "all") == "own")
 
 
 def _goal(document: Document, value: object) -> Goal:
@@ -121,7 +133,10 @@ def _goal(document: Document, value: object) -> Goal:
     )
 
 
-_ACTION = ("channel", "cost", "inventory", "name", "offer_cost", "placement", "slots", "template", "variables", "when")
+_ACTION = (
+    "channel", "cost", "inventory", "name", "offer_cost", "placement", "slots", "stop_after", "template", "variables",
+    "when",
+)  # fmt: skip
 
 
 def _actions(document: Document, value: object) -> tuple[Action, ...]:
@@ -162,6 +177,7 @@ def _action(document: Document, path: str, body: object) -> Action:
         offer_cost=part.number("offer_cost", 0.0, 0.0, 1e9),
         inventory=part.read("inventory", None, lambda at, limit: document.whole(at, limit, 0, 10**9)),
         when=_condition(document, f"{path}.when", part),
+        stop_after=_stop_after(document, part),
     )
 
 
@@ -227,11 +243,22 @@ def _cap(document: Document, path: str, body: object, actions: tuple[Action, ...
 
 
 def _eligibility(document: Document, path: str, value: object) -> Eligibility:
-    part = document.section(path, value, ("where", "without_consent"))
+    part = document.section(path, value, ("stop_after", "where", "without_consent"))
     free = part.given.get("without_consent") or []
     if not isinstance(free, list) or not all(isinstance(one, str) for one in free):
         raise document.error(f"{path}.without_consent", f"{free!r:.80}", "a list of channels", "List them.")
-    return Eligibility(_condition(document, f"{path}.where", part), frozenset(free))
+    return Eligibility(_condition(document, f"{path}.where", part), frozenset(free), _stop_after(document, part))
+
+
+def _stop_after(document: Document, part: Section) -> Mapping[str, float]:
+    """Event types with hours; `stop_after: {purchase: 24}`."""
+    path = f"{part.path}.stop_after"
+    return MappingProxyType(
+        {
+            str(name): document.number(f"{path}.{name}", hours, 0.0, MAX_STOP_HOURS)
+            for name, hours in part.mapping("stop_after").items()
+        }
+    )
 
 
 def _shares(document: Document, path: str, value: object, actions: tuple[Action, ...]) -> Shares:

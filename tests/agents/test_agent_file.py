@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recommender.agents.agent import Cap, Window
+from recommender.agents.agent import Cap, Variant, Window
 from recommender.agents.agent_file import parse_agent, read_agents
 from recommender.errors import ConfigurationError
 
@@ -83,6 +84,58 @@ def test_what_is_wrong_is_told_with_its_line(line: int, written: str, told: str)
     assert written in WHOLE
     with pytest.raises(ConfigurationError, match=rf"reactivation.yml, line {line}\b.*Expected: .*What to do: "):
         parse_agent(WHOLE.replace(written, told).encode(), "reactivation.yml")
+
+
+SEVERAL = WHOLE.replace(
+    "policy: thompson",
+    """\
+policies:
+  lints: 0.5
+  curious:
+    share: 0.3
+    policy: lints
+    exploration: 0.4
+  quiet: {share: 0.2, policy: fixed, suppressed_share: 0.5}
+learns_from: own""",
+)
+
+
+def test_several_policies_differ_from_the_agent_in_what_they_say() -> None:
+    agent = parse_agent(SEVERAL.encode(), "reactivation.yml")
+    assert agent.variants == (
+        Variant("lints", 0.5, "lints", 0.15, 0.2),
+        Variant("curious", 0.3, "lints", 0.4, 0.2),
+        Variant("quiet", 0.2, "fixed", 0.15, 0.5),
+    )
+    assert agent.learns_from_own
+    quiet = agent.taking(agent.variants[2])
+    assert (quiet.policy, quiet.exploration, quiet.variants) == ("fixed", 0.15, ())
+    assert quiet.frequency == replace(agent.frequency, suppressed_share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "told"),
+    [
+        (34, "share: 0.2", "share: 0.3"),  # together 1.1
+        (35, "lints: 0.5", "lints: half"),
+        (35, "lints: 0.5", "lins: 0.5"),
+        (36, "    policy: lints\n", ""),  # curious is no kind
+        (38, "policy: lints", "policy: lin"),
+        (39, "exploration: 0.4", "exploration: 4"),
+        (40, "fixed, suppressed_share", "fixed, supressed_share"),
+        (41, "learns_from: own", "policy: lints"),
+        (41, "learns_from: own", "learns_from: others"),
+    ],
+)
+def test_what_is_wrong_with_several_policies_is_told_with_its_line(line: int, written: str, told: str) -> None:
+    assert written in SEVERAL
+    with pytest.raises(ConfigurationError, match=rf"reactivation.yml, line {line}\b.*Expected: .*What to do: "):
+        parse_agent(SEVERAL.replace(written, told).encode(), "reactivation.yml")
+
+
+def test_whose_decisions_to_learn_from_is_a_question_of_several_policies() -> None:
+    with pytest.raises(ConfigurationError, match="line 35, key learns_from: learns_from without policies"):
+        parse_agent((WHOLE + "learns_from: all\n").encode(), "reactivation.yml")
 
 
 def test_a_folder_holds_one_agent_of_each_name(tmp_path: Path) -> None:
