@@ -18,6 +18,7 @@ from recommender.errors import InputError
 __all__ = ["Audience"]
 
 CONSENT = "consent_"
+DEED = "did:"  # when a person last did something that stops messages; added by `deeds`, never a feature
 
 
 @dataclass(frozen=True)

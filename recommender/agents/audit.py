@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from scipy.stats import binom
 
 from recommender.agents.agent import CAP_DAYS, NOTHING, WEEKDAYS, Agent, Cap
-from recommender.agents.audience import Audience
+from recommender.agents.agent_model import PRIOR
+from recommender.agents.audience import DEED, Audience
 from recommender.events import DAY_MS
 
 __all__ = ["Audit", "audit_run"]
@@ -126,6 +127,7 @@ def _broken(
             over = given.get(action.name, 0) > action.inventory
             yield f"inventory {action.name}", run.users(own & over)
     yield "timing", run.users(_outside(agent, run))
+    yield from _too_soon(agent, audience, run)
     if agent.frequency.cool_down_hours > 0:
         cool_down_ms = round(agent.frequency.cool_down_hours * HOUR_MS)
         yield "cool-down", run.users(_too_many(run, messages, cool_down_ms, 1))
@@ -139,6 +141,19 @@ def _firsts(ids: pa.ChunkedArray) -> pa.Array:
     mask = np.zeros(len(ids), dtype=bool)
     mask[np.unique(codes, return_index=True)[1]] = True
     return pa.array(mask)
+
+
+def _too_soon(agent: Agent, audience: Audience, run: _Sent) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Messages within the hours after a deed that the agent, or the message's own action, is to be silent for."""
+    rules = [(None, agent.eligibility.stop_after), *((action.name, action.stop_after) for action in agent.actions)]
+    for name, rule in rules:
+        own = np.ones(len(run.rows), dtype=bool) if name is None else pc.equal(run.table["action"], name).to_numpy()
+        for event_type, hours in rule.items():
+            column = DEED + event_type
+            if column in audience.table.column_names:
+                known = audience.table[column].cast(pa.int64()).to_pandas().to_numpy(dtype=np.float64)  # NaN: never
+                soon = run.at_ms - known[run.rows] < hours * HOUR_MS
+                yield f"after {event_type}{f' {name}' if name else ''}", run.users(own & soon)
 
 
 def _outside(agent: Agent, run: _Sent) -> Mask:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.audience import CONSENT, DEED, Audience
 
 __all__ = ["features_of", "from_json", "to_json", "varying"]
 
@@ -18,11 +18,13 @@ MOST_TEXTS = 100  # a text with more values than this in half of the rows names 
 
 
 def features_of(audience: Audience) -> pa.Table:
-    """Every column of numbers, texts, flags and times, but for ids, the zone, consents and raw JSON."""
+    """Every column of numbers, texts, flags and times, but for ids, the zone, consents, raw JSON, and deeds that stop
+    messages.
+    """
     names = [
         field.name
         for field in audience.table.schema
-        if field.name not in NO_FEATURES and not field.name.startswith(CONSENT) and _is_read(field.type)
+        if field.name not in NO_FEATURES and not field.name.startswith((CONSENT, DEED)) and _is_read(field.type)
     ]
     return audience.table.select(names)
 

@@ -1,4 +1,4 @@
-"""What must not be sent: consent, eligibility, caps, cool-down. Nothing is preferred here.
+"""What must not be sent: consent, eligibility, deeds that stop it, caps, cool-down. Nothing is preferred here.
 
 Guardrails are judged at the moment of sending, not of deciding, and count what was sent before it as well as what is
 scheduled after it. So a decision that comes late, early or twice cannot break one.
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from recommender.agents.agent import CAP_DAYS, Agent, Cap
 from recommender.agents.audience import Audience
+from recommender.agents.deeds import last_deeds, stop_hours, watched
 from recommender.agents.moments import NEVER, local_days
 from recommender.agents.sends import Sends
 from recommender.events import DAY_MS
@@ -73,6 +74,10 @@ def _guardrails(agent: Agent, audience: Audience, sends: Sends, moments: Ints) -
     yield "consent", np.stack([consents[action.channel] for action in agent.actions], axis=1)[:, :, None]
     yield "action", np.stack([action.when.holds(audience, rows) for action in agent.actions], axis=1)[:, :, None]
     yield "timing", (moments != NEVER)[:, None, :]
+    for event_type in watched(agent):
+        wait_ms = np.round(stop_hours(agent, event_type) * HOUR_MS).astype(np.int64)
+        since_ms = moments - last_deeds(audience, event_type)[:, None]
+        yield f"after {event_type}", (since_ms[:, None, :] >= wait_ms[None, :, None]) | (wait_ms == 0)[None, :, None]
     if agent.frequency.cool_down_hours > 0:
         within_ms = round(agent.frequency.cool_down_hours * HOUR_MS)
         yield "cool-down", (_near(sends, moments, within_ms) == 0)[:, None, :]

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_model import AgentModel
-from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.audience import CONSENT, DEED, Audience
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.record import AGENT_DECISION_SCHEMA
 from recommender.agents.sends import Sends
 from recommender.agents.slots import SlotFiller
+from recommender.agents.variants import policy_columns, variant_places
 from recommender.errors import RequestError
 from recommender.experiments.assignment import assign
 
@@ -50,6 +51,7 @@ def nothing_in_the_moment(
     """The same row where nobody could choose: nothing, with certainty. Nobody learns from it."""
     shares = agent.shares.named()
     (arm,) = assign(agent.salt, [user_id], shares).tolist()
+    columns = policy_columns(agent, model, variant_places(agent, [user_id]))
     certain = {name: 1.0 for name in AGENT_DECISION_SCHEMA.names if name.endswith("propensity")}
     return {
         **dict.fromkeys(AGENT_DECISION_SCHEMA.names),
@@ -65,8 +67,7 @@ def nothing_in_the_moment(
         "reason": reason,
         "offered_actions": [],
         "offered_propensities": [],
-        "policy": model.policy_name,
-        "policy_version": model.version,
+        **{name: values[0].as_py() for name, values in columns.items()},
         "expected_gain": 0.0,
         "features": "{}",
     }
@@ -75,7 +76,8 @@ def nothing_in_the_moment(
 def known_columns(agent: Agent, model: AgentModel) -> frozenset[str]:
     """What the agent's conditions ask for and what its learnt policies read, in the audience or not."""
     conditions = (agent.eligibility.where, *(action.when for action in agent.actions))
-    policies = (part for part in (model.messages, model.sending, model.timing) if part is not None)
+    models = (model, *model.variants.values())
+    policies = (part for one in models for part in (one.messages, one.sending, one.timing) if part is not None)
     read = (column.name for policy in policies for column in policy.encoder.columns)
     return frozenset(read).union(*(condition.names for condition in conditions))
 
@@ -88,8 +90,8 @@ def with_context(audience: Audience, context: Mapping[str, Any], known: frozense
     table = audience.table
     for name, value in context.items():
         place = table.schema.get_field_index(name)
-        if name in SETTLED or name.startswith(CONSENT):
-            remedy = "Leave it out; consents are told by /v1/identify."
+        if name in SETTLED or name.startswith((CONSENT, DEED)):
+            remedy = "Leave it out; consents are told by /v1/identify, deeds by /v1/track."
             raise RequestError(f"{name} in the context.", "what is known of the moment.", remedy)
         if place < 0 and name not in known:
             continue

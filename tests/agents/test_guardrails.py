@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from recommender.agents.agent import Action, Agent, Cap, Eligibility, Frequency, Goal, Shares, Timing, Window
 from recommender.agents.audience import Audience
 from recommender.agents.choosing import Choices, Draws, Preferences, choose
+from recommender.agents.deeds import DEED_SCHEMA, with_deeds
 from recommender.agents.guardrails import judge
 from recommender.agents.moments import NEVER, offered_moments
 from recommender.agents.sends import SEND_SCHEMA, Sends
@@ -56,6 +57,7 @@ def agents(draw: st.DrawFn) -> Agent:
             draw(st.sampled_from(CHANNELS)),
             inventory=draw(st.none() | st.integers(0, 40)),
             when=parse_condition(draw(st.sampled_from([{}, {"country": ["DE"]}, {"spent": {"min": 50}}]))),
+            stop_after=draw(st.sampled_from([{}, {"purchase": 30.0}, {"purchase": 0.0, "refund": 100.0}])),
         )
         for name in names
     )
@@ -83,6 +85,7 @@ def agents(draw: st.DrawFn) -> Agent:
         eligibility=Eligibility(
             parse_condition(draw(st.sampled_from([{}, {"not": {"country": ["US"]}}]))),
             draw(st.sampled_from([frozenset(), frozenset({"web"})])),
+            draw(st.sampled_from([{}, {"purchase": 5.5}])),
         ),
         shares=Shares(holdout, baseline, "a" if baseline else None),
         exploration=draw(st.sampled_from([0.0, 0.1, 1.0])),
@@ -115,10 +118,38 @@ class Sent:
     agent: str
     action: str
     channel: str
+    decided_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Deed:
+    user_id: str
+    event_type: str
+    at_ms: int
+
+
+def some_deeds(start_ms: int, rng: np.random.Generator) -> list[Deed]:
+    """What people did in that week, and before it."""
+    return [
+        Deed(f"u{rng.integers(PEOPLE):03}", kind, start_ms + int(rng.integers(-2 * DAY_MS, 7 * DAY_MS)))
+        for kind in ("purchase", "refund", "view")
+        for _ in range(60)
+    ]
+
+
+def as_deeds(deeds: list[Deed], decided_ms: int) -> pa.Table:
+    """The last of each kind that had happened by then."""
+    last: dict[tuple[str, str], int] = {}
+    for deed in sorted(deeds, key=lambda deed: deed.at_ms):
+        if deed.at_ms <= decided_ms:
+            last[deed.user_id, deed.event_type] = deed.at_ms
+    at = pa.array(list(last.values()), pa.int64()).cast(pa.timestamp("ms"))
+    columns = [[user for user, _ in last], [kind for _, kind in last], at]
+    return pa.Table.from_arrays([pa.array(column) for column in columns], names=DEED_SCHEMA.names).cast(DEED_SCHEMA)
 
 
 def decide_for_days(
-    agent: Agent, audience: Audience, start_ms: int, rng: np.random.Generator
+    agent: Agent, audience: Audience, start_ms: int, rng: np.random.Generator, deeds: list[Deed]
 ) -> tuple[list[Sent], int]:
     """A week of decisions by a clock that is skewed, late, early and repeats itself; earlier messages included."""
     sent = [
@@ -129,10 +160,12 @@ def decide_for_days(
     left = {action.name: action.inventory for action in agent.actions if action.inventory is not None}
     arms = assign(agent.salt, audience.user_ids, agent.shares.named())
     decisions = 0
+    knowing = audience
     for day in range(7):
         decided_ms = start_ms + day * DAY_MS + int(rng.integers(-6, 7)) * 3_600_000
+        knowing = with_deeds(agent, knowing, as_deeds(deeds, decided_ms))
         moments = offered_moments(agent.timing, audience, decided_ms, decided_ms + DAY_MS, rng.random(PEOPLE))
-        verdict = judge(agent, audience, Sends.of(as_table(sent), audience), moments)
+        verdict = judge(agent, knowing, Sends.of(as_table(sent), audience), moments)
         wants = Preferences(
             rng.dirichlet(np.ones(len(agent.actions)), PEOPLE),
             rng.random((PEOPLE, len(agent.timing.windows))),
@@ -148,7 +181,8 @@ def decide_for_days(
             action = agent.actions[choices.action[row]]
             if action.name in left:
                 left[action.name] -= 1
-            sent.append(Sent(audience.user_ids[row], int(choices.send_ms[row]), "agent", action.name, action.channel))
+            at_ms = int(choices.send_ms[row])
+            sent.append(Sent(audience.user_ids[row], at_ms, "agent", action.name, action.channel, decided_ms))
     return sent, decisions
 
 
@@ -173,7 +207,7 @@ def assert_sound(choices: Choices) -> None:
     assert (np.isclose(totals, 1) | (totals == 0)).all()
 
 
-def violations(agent: Agent, audience: Audience, sent: list[Sent]) -> list[str]:
+def violations(agent: Agent, audience: Audience, sent: list[Sent], deeds: list[Deed]) -> list[str]:
     """Every guardrail again, one message at a time."""
     rows = {row["user_id"]: row for row in audience.table.to_pylist()}
     arms = dict(zip(rows, assign(agent.salt, list(rows), agent.shares.named()).tolist(), strict=True))
@@ -181,10 +215,14 @@ def violations(agent: Agent, audience: Audience, sent: list[Sent]) -> list[str]:
     by_person = defaultdict(list)
     for one in sent:
         by_person[one.user_id].append(one)
+    done_by = defaultdict(list)
+    for deed in deeds:
+        done_by[deed.user_id].append(deed)
     found = []
     for one in own:
         row = rows[one.user_id]
         found += [*untimely(agent.timing, one, row), *unwanted(agent, one, row, arms[one.user_id])]
+        found += [f"after {deed.event_type}" for deed in done_by[one.user_id] if comes_too_soon(agent, one, deed)]
         gaps = [abs(one.at_ms - other.at_ms) for other in by_person[one.user_id] if other is not one]
         found += ["cool-down" for gap in gaps if gap < agent.frequency.cool_down_hours * 3_600_000]
     for cap in agent.frequency.caps:
@@ -223,6 +261,15 @@ def unwanted(agent: Agent, one: Sent, row: dict[str, Any], arm: int) -> list[str
     return [name for name, is_broken in broken.items() if is_broken]
 
 
+def comes_too_soon(agent: Agent, one: Sent, deed: Deed) -> bool:
+    """Whether a message follows a deed that was known when it was decided, sooner than the agent or the action says."""
+    if deed.at_ms > one.decided_ms:
+        return False
+    action = next(action for action in agent.actions if action.name == one.action)
+    rules = (agent.eligibility.stop_after, action.stop_after)
+    return any(one.at_ms - deed.at_ms < rule.get(deed.event_type, 0) * 3_600_000 for rule in rules)
+
+
 def breaks(cap: Cap, one: Sent, theirs: list[Sent], zone: str | None) -> bool:
     """Whether a message takes part in a day, or a span of 7 or 30 days, with more of its kind than the cap says."""
     if cap.channel not in (None, one.channel) or cap.action not in (None, one.action):
@@ -251,8 +298,9 @@ def breach_free(agent: Agent, day: str, seed: int) -> int:
     rng = np.random.default_rng(seed)
     audience = people(rng)
     start_ms = int(datetime.fromisoformat(f"{day}T00:00+00:00").timestamp() * 1000)
-    sent, decisions = decide_for_days(agent, audience, start_ms, rng)
-    assert violations(agent, audience, sent) == []
+    deeds = some_deeds(start_ms, rng)
+    sent, decisions = decide_for_days(agent, audience, start_ms, rng, deeds)
+    assert violations(agent, audience, sent, deeds) == []
     return decisions
 
 
