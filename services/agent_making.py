@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recommender.agents.agent_model import COLD, AgentModel
+from recommender.agents.agent_model import COLD
 from recommender.agents.audience import Audience
 from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run
@@ -54,7 +54,7 @@ class Making:
         agent = self.served.agent
         sends, left = _sends([*held.to(told.people), *told.sends]), self._left(told, held)
         learnt = self.served.model
-        for model, slots in ((learnt, self.slots), (_beliefs_alone(learnt), self.slots), (COLD, None)):
+        for model, slots in ((learnt, self.slots), (learnt.alike(), self.slots), (COLD, None)):
             try:
                 row = decide_in_the_moment(agent, audience, sends, self._run(), self.decision_id, model, left, slots)
             except Exception:
@@ -108,10 +108,6 @@ class Making:
             "variables": dict(action.variables) if action else {},
             "degraded": degraded,
         }
-
-
-def _beliefs_alone(model: AgentModel) -> AgentModel:
-    return AgentModel(model.actions, model.windows, version=model.version, facts=model.facts)
 
 
 def _sends(found: list[tuple[int, str, str, str]]) -> Sends:

@@ -29,7 +29,7 @@ from recommender.workspace import replace_folder, write_bytes_atomically
 
 __all__ = ["COLD", "FACTS", "AgentModel", "load_agent_model", "load_beliefs", "save_agent_model"]
 
-FACTS, MESSAGES, TIMING = "agent.json", "messages", "timing"
+FACTS, MESSAGES, TIMING, VARIANTS = "agent.json", "messages", "timing", "variants"
 # Of the exploration, what goes to all options alike: half before anything is known, then a tenth, which keeps every
 # option judgeable. Half for good cost simulated crowds 1.5 % of what they earned.
 EVENLY_COLD, EVENLY = 0.5, 0.1
@@ -41,7 +41,8 @@ Floats = npt.NDArray[np.float64]
 class AgentModel:
     """`messages` prefers actions and `timing` windows by person where that is proven, otherwise `actions` and `windows`
     prefer them for everybody; `sending` tells who is moved by a message at all (None: not proven), `suppression` who of
-    them is left alone. `version` is that of the folder, "cold" without one; `facts` say what was found.
+    them is left alone. `version` is that of the folder, "cold" without one; `facts` say what was found. Where the
+    agent tries several policies, `variants` holds what each has learnt, by name, and the rest is for all of them.
     """
 
     actions: Beliefs = field(default_factory=Beliefs)
@@ -52,6 +53,7 @@ class AgentModel:
     suppression: Suppression | None = None
     version: str = "cold"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, AgentModel] = field(default_factory=dict)
 
     @property
     def policy_name(self) -> str:
@@ -108,6 +110,7 @@ def save_agent_model(model: AgentModel, folder: Path) -> str:
             for name, part in ((MESSAGES, model.messages), (TIMING, model.timing))
             if part is not None
         }
+        own = {name: save_agent_model(part, aside / VARIANTS / name) for name, part in model.variants.items()}
         content = {
             "actions": model.actions.as_json(),
             "windows": model.windows.as_json(),
@@ -116,6 +119,8 @@ def save_agent_model(model: AgentModel, folder: Path) -> str:
             "suppression": model.suppression.as_json() if model.suppression else None,
             "facts": dict(model.facts),
         }
+        if own:
+            content["variants"] = own
         version = _version(content)
         data = json.dumps({**content, "version": version}, indent=1, sort_keys=True, allow_nan=False)
         write_bytes_atomically(aside / FACTS, data.encode())
@@ -137,6 +142,10 @@ def load_agent_model(folder: Path) -> AgentModel:
         parts[name] = load_policy(folder / name)
         if json.loads((folder / name / "manifest.json").read_bytes())["version"] != written:
             raise _broken(folder, f"has another {name} than was written with it")
+    variants = {name: load_agent_model(folder / VARIANTS / name) for name in content.get("variants", {})}
+    for name, written in content.get("variants", {}).items():
+        if variants[name].version != written:
+            raise _broken(folder, f"has another variant {name} than was written with it")
     return AgentModel(
         Beliefs.from_json(content["actions"]),
         Beliefs.from_json(content["windows"]),
@@ -146,6 +155,7 @@ def load_agent_model(folder: Path) -> AgentModel:
         Suppression.from_json(bound) if (bound := content["suppression"]) else None,
         version,
         content["facts"],
+        variants,
     )
 
 

@@ -19,6 +19,7 @@ from recommender.agents.moments import NEVER, offered_moments
 from recommender.agents.record import AGENT_DECISION_SCHEMA, decision_ids
 from recommender.agents.sends import Sends
 from recommender.agents.slots import SlotFiller, fillable_actions, filled_slots
+from recommender.agents.variants import policy_columns, preferences_of, variant_places
 from recommender.events import DAY_MS
 from recommender.experiments.assignment import assign, uniforms
 
@@ -69,7 +70,8 @@ def decide_for(
     # The last of the guardrails: only for what the others allow is counted what could fill it.
     can_be_filled = fillable_actions(agent, ids, np.asarray(verdict.allowed.any(axis=2)), slots)
     verdict = verdict.also("no items", can_be_filled[:, :, None])
-    preferences = model.preferences(agent, audience)
+    places = variant_places(agent, ids)
+    preferences = preferences_of(agent, model, audience, places)
     choices = choose(agent, verdict, moments, preferences, arms, Draws.of(salt, ids), remaining)
     decisions = decision_ids(agent.name, run.decided_ms, ids)
     items = filled_slots(agent, choices.action, ids, [one + run.salt for one in decisions], slots)
@@ -84,8 +86,7 @@ def decide_for(
         **_chosen(agent, choices),
         "send_share": pa.array(choices.send_share, from_pandas=True),
         **_offered(agent, choices),
-        "policy": [model.policy_name] * len(ids),
-        "policy_version": [model.version] * len(ids),
+        **policy_columns(agent, model, places),
         "expected_gain": preferences.gains,
         **items,
         "propensity": choices.propensity * items["item_propensity"].to_numpy(),

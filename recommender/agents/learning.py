@@ -47,6 +47,31 @@ def learn(agent: Agent, records: pa.Table, events: pa.Table, now_ms: int, seed: 
     """
     records = closed(records, agent.goal, now_ms)
     rewards = rewards_of(agent, records, events)
+    return _of_variants(agent, records, rewards, seed) if agent.variants else _learnt(agent, records, rewards, seed)
+
+
+def _of_variants(agent: Agent, records: pa.Table, rewards: Floats, seed: int) -> AgentModel:
+    """Each variant from all decisions, or from its own and those of before there were any.
+
+    Every record has its probability given the variant that took it, so all may learn from all, and are then compared
+    by how they choose. What one finds out by exploring the others know as well, however little they explore.
+    """
+    known: dict[tuple[str, ...], AgentModel] = {}
+    models, names = {}, records["variant"]
+    for variant in agent.variants:
+        key = (variant.policy, repr(variant.suppressed_share), variant.name if agent.learns_from_own else "")
+        if key not in known:
+            mine = pc.or_kleene(pc.is_null(names), pc.equal(names, variant.name))
+            rows = np.flatnonzero(mine.to_numpy()) if agent.learns_from_own else np.arange(len(records))
+            own = records.take(pa.array(rows))
+            known[key] = _learnt(agent.taking(variant), own, rewards[rows], seed)
+        models[variant.name] = known[key]
+    facts = {"decisions": len(records), "variants": {name: dict(own.facts) for name, own in models.items()}}
+    actions, windows = _action_beliefs(agent, records, rewards), _window_beliefs(agent, records, rewards)
+    return AgentModel(actions, windows, version="unsaved", facts=facts, variants=models)
+
+
+def _learnt(agent: Agent, records: pa.Table, rewards: Floats, seed: int) -> AgentModel:
     actions, windows = _action_beliefs(agent, records, rewards), _window_beliefs(agent, records, rewards)
     messages, of_messages = _by_person(agent, message_log(agent, records, rewards), seed)
     timing, of_timing = _by_person(agent, window_log(agent, records, rewards), seed)

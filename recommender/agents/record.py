@@ -28,6 +28,8 @@ AGENT_DECISION_SCHEMA = pa.schema(
         ("decided_at", _TIME),
         ("arm", pa.string()),
         ("arm_share", pa.float64()),
+        ("variant", pa.string()),  # the person's, of the policies that the agent tries; null where it has one
+        ("variant_share", pa.float64()),
         ("action", pa.string()),  # "nothing" where nothing is sent
         ("channel", pa.string()),
         ("send_at", _TIME),
