@@ -40,7 +40,7 @@ def add_policy_verbs(verbs: Any, show: Show) -> None:
         ),
     )
     fit.add_argument(
-        "--floor", type=float, help="probability that is spread over all actions (default: the kind's own)"
+        "--floor", type=_share, help="probability that is spread over all actions (default: the kind's own)"
     )
     fit.set_defaults(action=lambda workspace, options: _fit(options, show))
     chances = group.add_parser("probabilities", help="what a policy would do in each context")
@@ -51,9 +51,9 @@ def add_policy_verbs(verbs: Any, show: Show) -> None:
     judge = group.add_parser("evaluate", help="what a policy would have earned on a log, and whether to promote it")
     _add_log(judge)
     judge.add_argument("--probabilities", required=True, metavar="P.parquet", type=Path)
-    judge.add_argument("--clip", type=float, default=float("inf"), help="greatest weight of a row")
+    judge.add_argument("--clip", type=_weight, default=float("inf"), help="greatest weight of a row")
     judge.add_argument(
-        "--switch", type=float, default=float("inf"), help="weight above which DR trusts its model alone"
+        "--switch", type=_weight, default=float("inf"), help="weight above which DR trusts its model alone"
     )
     judge.add_argument("--interval", default="bootstrap", choices=("bootstrap", "percentile", "normal", "bernstein"))
     judge.add_argument("--page", type=Path, metavar="FILE.html", help="draw the figures as well")
@@ -67,8 +67,29 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
         "--features", nargs="+", metavar="NAME", help="default: every column that was known before the action"
     )
     parser.add_argument("--propensity", choices=("uniform",), help="every action was equally likely (none is logged)")
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=_seed, default=7)
     parser.add_argument("--json", action="store_true")
+
+
+def _share(word: str) -> float:
+    """A number from 0 to 1."""
+    if not 0.0 <= float(word) <= 1.0:
+        raise argparse.ArgumentTypeError(f"found {word}, expected a share from 0 to 1")
+    return float(word)
+
+
+def _weight(word: str) -> float:
+    """A number above 0; infinity bounds nothing."""
+    if not float(word) > 0.0:
+        raise argparse.ArgumentTypeError(f"found {word}, expected a weight above 0")
+    return float(word)
+
+
+def _seed(word: str) -> int:
+    """What numpy, XGBoost and Vowpal Wabbit all take as a seed."""
+    if not 0 <= int(word) < 2**31 - 2**10:
+        raise argparse.ArgumentTypeError(f"found {word}, expected a whole number from 0 to 2,147,482,623")
+    return int(word)
 
 
 def _features(options: argparse.Namespace) -> tuple[str, ...] | None:

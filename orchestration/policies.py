@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from recommender.decision.off_policy.estimators import EstimatorConfig
 from recommender.decision.off_policy.evaluation import EvaluationConfig, evaluate
 from recommender.decision.off_policy.intervals import IntervalConfig
 from recommender.decision.policies.fitting import PolicyConfig, fit_policy
-from recommender.decision.policies.folder import load_policy, save_policy
+from recommender.decision.policies.folder import demand_replaceable, load_policy, save_policy
+from recommender.errors import InputError
 from recommender.report.policy_page import policy_page
 from recommender.workspace import write_bytes_atomically
 
@@ -35,12 +37,14 @@ def fit_to_log(
     tell: Tell,
 ) -> dict[str, Any]:
     """Fit a policy, write its folder, and say what was found."""
+    demand_replaceable(out)  # before minutes of work, not after
     log = read_bandit_log(log_path, reward, features, propensity)
     tell(f"{len(log):,} rows, {len(log.actions)} actions, features {', '.join(log.columns.features) or '(none)'}")
     for name, reason in log.columns.left_out.items():
         tell(f"left out: {name}, {reason}")
     found = fit_policy(log, config, seed, lambda what, done, total: tell(f"{what} {done}/{total}"))
-    version = save_policy(found, out)
+    with _writing(out):
+        version = save_policy(found, out)
     return {
         "policy": str(out),
         "version": version,
@@ -56,10 +60,15 @@ def write_probabilities(policy: Path, contexts: Path, out: Path, tell: Tell) -> 
     probabilities, said = loaded.probabilities(table)
     for sentence in said:
         tell(sentence)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.part")
-    pq.write_table(probability_table(probabilities, loaded.actions, loaded.action_type), aside)
-    aside.replace(out)
+    written = probability_table(probabilities, loaded.actions, loaded.action_type)
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = out.with_name(f".{out.name}.part")
+        try:
+            pq.write_table(written, aside)
+            aside.replace(out)
+        finally:
+            aside.unlink(missing_ok=True)
     return int(table.num_rows)
 
 
@@ -80,5 +89,20 @@ def evaluate_probabilities(
     config = EvaluationConfig(estimator=estimator, interval=interval)
     report = {"reward": reward, **evaluate(replace(log, actions=actions), matrix, config, seed).as_json()}
     if page is not None:
-        write_bytes_atomically(page, policy_page(report).encode())
+        with _writing(page):
+            page.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes_atomically(page, policy_page(report).encode())
     return report
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the system says against writing there, in a sentence."""
+    try:
+        yield
+    except OSError as problem:
+        raise InputError(
+            f"{path}, which cannot be written ({problem.strerror or problem}).",
+            "a path that is free, in a folder that may be written to.",
+            "Name another one.",
+        ) from problem

@@ -43,6 +43,13 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("a reward in words", {"reward": ["yes"] * N}, "the column reward of type string"),
     ("propensity 0", {"propensity": [0.0] + [1 / 3] * (N - 1)}, "1 rows with a propensity outside"),
     ("propensity above 1", {"propensity": [1.5] + [1 / 3] * (N - 1)}, r"row 0 first \(1.5\)"),
+    ("propensity as good as 0", {"propensity": [1e-300] + [1 / 3] * (N - 1)}, r"row 0 first \(1e-300\)"),
+    ("an action that is NaN", {"action": [np.nan, 1.0] + [2.0] * (N - 2)}, "1 rows without an action"),
+    ("actions as lists", {"action": [["tea"], ["cups"]] * (N // 2)}, "actions of type list"),
+    ("actions that are no text", {"action": [b"\xff", b"tea"] * (N // 2)}, "actions of type binary"),
+    ("owners as lists", {"user_id": [[1], [2]] * (N // 2)}, "the column user_id of type list"),
+    ("a reward beyond all measure", {"reward": [1.0, -1e200] * (N // 2)}, r"a reward of -1e\+200 in row 1"),
+    ("a place that is missing", {"position": [None, 1.0] * (N // 2)}, "2,000 rows whose position is missing"),
     ("propensities of another policy", {"propensity": [0.1] * N}, "propensities that do not fit the log"),
 ]
 
@@ -63,6 +70,22 @@ def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
 def test_uniform_chance_may_be_declared(tmp_path: Path) -> None:
     log = log_of(tmp_path, changed(propensity=None), propensity="uniform")
     assert set(log.propensity) == {1 / 3}
+
+
+def test_a_row_without_an_owner_is_one_of_its_own(tmp_path: Path) -> None:
+    log = log_of(tmp_path, changed(user_id=["u1", "u1", None, None] * (N // 4)))
+    assert log.owner is not None
+    assert len(np.unique(log.owner)) == 1 + N // 2
+    assert np.bincount(log.owner).max() == N // 2
+
+
+def test_actions_of_any_text_keep_their_names(tmp_path: Path) -> None:
+    names = np.array(["grün", '🎁 | "x": 1', ""])[np.arange(N) % 3]
+    for column in (pa.array(names), pa.array(names).dictionary_encode(), pa.array(names).cast(pa.string_view())):
+        log = log_of(tmp_path, changed(action=column))
+        assert set(log.actions) == set(names)
+        table = probability_table(np.full((1, 3), 1 / 3), log.actions, str(log.action_type))
+        assert table["action"].to_pylist() == list(log.actions)
 
 
 def test_numbers_as_actions_keep_their_order_and_their_type(tmp_path: Path) -> None:
@@ -116,11 +139,17 @@ def test_identifiers_constants_and_lists_are_left_out_with_a_reason(tmp_path: Pa
     }
 
 
-def test_named_features_are_taken_as_they_are(tmp_path: Path) -> None:
-    log = log_of(tmp_path, changed(visit=np.arange(N) % 2), features=("visit", "age"))
+def test_named_features_are_taken_as_they_are_and_once(tmp_path: Path) -> None:
+    log = log_of(tmp_path, changed(visit=np.arange(N) % 2), features=("visit", "age", "visit"))
     assert log.columns.features == ("visit", "age")
     with pytest.raises(InputError, match="no column hat"):
         log_of(tmp_path, world(N), features=("hat",))
+
+
+def test_numbers_that_trees_cannot_hold_count_as_missing() -> None:
+    encoder = ContextEncoder.fit(pa.table({"since": [1.0, np.inf, -np.inf, 1e300]}))
+    values, _ = encoder.transform(pa.table({"since": [1.0, np.inf, -np.inf, 1e300]}))
+    assert np.isnan(values[:, 0]).tolist() == [False, True, True, True]
 
 
 def test_contexts_become_the_same_numbers_later_and_what_is_new_is_said() -> None:

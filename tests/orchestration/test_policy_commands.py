@@ -103,3 +103,52 @@ def test_what_contexts_lack_is_said_and_bad_files_are_sentences(log: Path, capsy
     assert "other bytes than were written in linear.json" in capsys.readouterr().err
     assert main(["policy", "fit", "--log", str(log), "--out", str(policy)]) == 1
     assert "reward missing" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["policy", "fit", "--log", str(log), "--reward", "visit", "--kind", "fixed", "--out"]
+    assert main([*fit, str(log.parent)]) == 1
+    assert "which exists and is no policy" in capsys.readouterr().err
+    assert log.is_file()
+    for again in range(2):
+        assert main([*fit, str(log.parent / "policy")]) == 0, again
+
+
+def test_a_log_of_a_few_people_gets_the_best_action_and_no_proof_is_tried(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pq.read_table(log).append_column("user_id", pa.array(["u1"] * N))
+    pq.write_table(table, log)
+    out = log.parent / "policy"
+    assert main(["policy", "fit", "--log", str(log), "--reward", "visit", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], "proof" in told) == ("fixed", False)
+    assert told["sentence"].startswith("The log has 1 decisions that are each by themselves, fewer than 30")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--floor", "2"), ("--floor", "nan"), ("--seed", "-1"), ("--seed", "99999999999")],
+    ids=" ".join,
+)
+def test_words_out_of_range_are_usage_errors(
+    log: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["policy", "fit", "--log", str(log), "--out", str(log.parent / "policy"), *words])
+    assert f"found {words[1]}, expected" in capsys.readouterr().err
+
+
+def test_chances_in_words_and_places_that_cannot_be_written_are_sentences(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, chances = log.parent / "policy", log.parent / "chances.parquet"
+    assert (
+        main(["policy", "fit", "--log", str(log), "--reward", "visit", "--kind", "uniform", "--out", str(policy)]) == 0
+    )
+    apply = ["policy", "probabilities", "--policy", str(policy), "--contexts", str(log), "--out"]
+    assert main([*apply, str(log.parent)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    pq.write_table(pa.table({"row": np.arange(N), "action": np.full(N, 1), "probability": ["all"] * N}), chances)
+    assert main(["policy", "evaluate", "--log", str(log), "--reward", "visit", "--probabilities", str(chances)]) == 1
+    assert "probabilities of type string" in capsys.readouterr().err

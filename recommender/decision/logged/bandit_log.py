@@ -19,6 +19,12 @@ __all__ = ["RESERVED", "BanditLog", "action_labels", "read_bandit_log", "read_ta
 RESERVED = ("action", "reward", "propensity", "position", "occurred_at", "row", "index")
 OWNERS = ("user_id", "decision_id")  # rows of one owner are drawn together
 UNIFORM = "uniform"
+LEAST_PROPENSITY = 1e-9  # an action chosen once in a billion times is a mistake of logging, and its weight drowns all
+MISSING = {
+    "propensity": "Leave out rows whose propensity was not logged: it cannot be guessed afterwards.",
+    "position": "Leave the column position out, or those rows: every row of it needs the place that was shown.",
+}
+LARGEST = 1e30  # trees keep float32, which ends at 3.4e38, and sums of squares must not overflow either
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def read_bandit_log(
     logged = Logged(codes, rewards, chances, len(actions))
     others = table.drop_columns([name for name in {*RESERVED, reward} if name in table.column_names])
     choice = choose_columns(others, logged, features)
-    owner = next((_codes(table[name]) for name in OWNERS if name in table.column_names), None)
+    owner = next((_owners(table[name], name) for name in OWNERS if name in table.column_names), None)
     position = _numbers(table["position"], "position") if "position" in table.column_names else None
     return BanditLog(
         actions,
@@ -111,13 +117,20 @@ def read_table(path: Path, what: str) -> pa.Table:
 
 
 def action_labels(column: pa.ChunkedArray) -> pa.Array:
-    """Actions as text, the same for 2, 2.0 and "2"."""
+    """Actions as text, the same for 2, 2.0 and "2"; InputError for what is neither text nor number."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.round(column), column)).as_py():
-        column = pc.cast(column, pa.int64())
-    return pc.cast(column, pa.string())
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = pc.cast(column, column.type.value_type)
+        if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.round(column), column)).as_py():
+            column = pc.cast(column, pa.int64())
+        return pc.cast(column, pa.string())
+    except pa.ArrowException as problem:
+        raise InputError(
+            f"actions of type {column.type} ({str(problem).splitlines()[0]}).",
+            "actions as text or numbers.",
+            "Write the name or the number of the action into the column action.",
+        ) from problem
 
 
 def _demand(table: pa.Table, names: tuple[str, ...], path: Path) -> None:
@@ -131,9 +144,12 @@ def _demand(table: pa.Table, names: tuple[str, ...], path: Path) -> None:
 
 
 def _actions(column: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    if column.null_count:
+    missing = column.null_count
+    if pa.types.is_floating(column.type):
+        missing += int(pc.sum(pc.is_nan(column)).as_py() or 0)
+    if missing:
         raise InputError(
-            f"{column.null_count:,} rows without an action.",
+            f"{missing:,} rows without an action.",
             "an action in every row; doing nothing is an action too.",
             "Leave those rows out, or name the action (for instance 'nothing').",
         )
@@ -164,7 +180,13 @@ def _numbers(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64]:
         raise InputError(
             f"{int(bad.sum()):,} rows whose {name} is missing or not finite, row {int(bad.argmax())} first.",
             f"a finite {name} in every row.",
-            f"Write 0 where nothing happened, and leave out rows whose {name} is not known yet.",
+            MISSING.get(name, f"Write 0 where nothing happened, and leave out rows whose {name} is not known yet."),
+        )
+    if len(values) and np.abs(values).max() > LARGEST:
+        raise InputError(
+            f"a {name} of {values[np.abs(values).argmax()]:g} in row {int(np.abs(values).argmax())}.",
+            f"numbers of at most {LARGEST:g} in size.",
+            f"Write {name} in a larger unit, or correct that row.",
         )
     return values
 
@@ -178,12 +200,12 @@ def _propensities(table: pa.Table, path: Path) -> npt.NDArray[np.float64]:
             "It cannot be guessed afterwards.",
         )
     values = _numbers(table["propensity"], "propensity")
-    bad = (values <= 0) | (values > 1 + 1e-9)
+    bad = (values < LEAST_PROPENSITY) | (values > 1 + 1e-9)
     if bad.any():
         raise InputError(
             f"{int(bad.sum()):,} rows with a propensity outside (0, 1], row {int(bad.argmax())} first "
             f"({values[bad.argmax()]:g}).",
-            "the probability, above 0 and at most 1, of the action that was taken.",
+            f"the probability, above 0 (at least {LEAST_PROPENSITY:g}) and at most 1, of the action that was taken.",
             "Correct how the propensity is logged; an action that was taken cannot have had probability 0.",
         )
     return np.minimum(values, 1.0)
@@ -203,6 +225,15 @@ def _agreeing(codes: npt.NDArray[np.int64], chances: npt.NDArray[np.float64], ac
             )
 
 
-def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    encoded = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks().dictionary_encode()
-    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+def _owners(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.int64]:
+    """int64 (n) from 0; a row without an owner is one of its own."""
+    try:
+        encoded = pc.cast(column, pa.string()).combine_chunks().dictionary_encode()
+    except pa.ArrowException as problem:
+        raise InputError(
+            f"the column {name} of type {column.type}.", "text or numbers.", f"Write {name} as text, or leave it out."
+        ) from problem
+    codes = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
+    nobody = codes < 0
+    codes[nobody] = len(encoded.dictionary) + np.arange(int(nobody.sum()))
+    return codes

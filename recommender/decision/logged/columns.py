@@ -56,6 +56,7 @@ class ColumnChoice:
 def choose_columns(table: pa.Table, logged: Logged, features: tuple[str, ...] | None) -> ColumnChoice:
     """The features that were asked for, or all that were known before the action; InputError when none is left."""
     if features is not None:
+        features = tuple(dict.fromkeys(features))
         missing = [name for name in features if name not in table.column_names]
         if missing:
             raise InputError(

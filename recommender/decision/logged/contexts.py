@@ -42,8 +42,8 @@ class ContextColumn:
 
 @dataclass(frozen=True)
 class ContextEncoder:
-    """Numbers and flags as they are (missing: NaN), the frequent values of a text as 0 or 1, a time as hour, weekday
-    (Monday 0) and days since 1970, all UTC."""
+    """Numbers and flags as they are (NaN where missing, infinite or beyond float32), the frequent values of a text as 0
+    or 1, a time as hour, weekday (Monday 0) and days since 1970, all UTC."""
 
     columns: tuple[ContextColumn, ...]
 
@@ -120,7 +120,10 @@ def _encoded(column: ContextColumn, values: pa.ChunkedArray) -> tuple[Matrix, in
             return np.stack([np.floor((at - day * DAY_US) / 3.6e9), (day + 3) % 7, day], axis=1).astype(np.float32), 0
         if column.kind == "flag" and pa.types.is_boolean(values.type):
             values = values.cast(pa.int8())
-        return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float32)[:, None], 0
+        with np.errstate(over="ignore"):
+            numbers = np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float32)
+        numbers[np.isinf(numbers)] = np.nan  # "never" is often written as infinity, which trees refuse
+        return numbers[:, None], 0
     except pa.ArrowException as problem:
         raise InputError(
             f"the context {column.name} of type {values.type} ({str(problem).splitlines()[0]}).",

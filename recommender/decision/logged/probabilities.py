@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,10 +23,11 @@ TOLERANCE = 1e-6
 def probability_table(probabilities: Floats, actions: Sequence[str], action_type: str = "string") -> pa.Table:
     """n × k rows, row by row: `row` int64 from 0, `action` with the type it has in the log, `probability` float64."""
     n, k = probabilities.shape
-    labels = pa.array(actions, pa.string())
-    with contextlib.suppress(ValueError, pa.ArrowException):  # dictionaries and the like stay text
-        labels = labels.cast(pa.type_for_alias(action_type))
-    names = labels.take(pa.array(np.tile(np.arange(k), n)))
+    labels, places = pa.array(actions, pa.string()), pa.array(np.tile(np.arange(k), n))
+    try:
+        names = labels.cast(pa.type_for_alias(action_type)).take(places)
+    except (ValueError, pa.ArrowException):  # dictionaries and the like stay text
+        names = labels.take(places)
     return pa.table({"row": np.repeat(np.arange(n), k), "action": names, "probability": probabilities.ravel()})
 
 
@@ -42,7 +42,10 @@ def read_probabilities(path: Path, n: int, actions: Sequence[str]) -> tuple[Floa
     labels = action_labels(table["action"])
     names = (*actions, *sorted(set(labels.unique().drop_null().to_pylist()) - set(actions)))
     place = pc.index_in(labels, pa.array(names, pa.string())).fill_null(-1).to_numpy()
-    chances = np.asarray(chances, dtype=np.float64)
+    try:
+        chances = np.asarray(chances, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise _unusable(path, f"probabilities of type {table['probability'].type}") from problem
     if not np.isfinite(chances).all() or (chances < 0).any() or (place < 0).any():
         raise _unusable(path, "missing actions, or probabilities below 0 or not finite")
     if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() >= n:

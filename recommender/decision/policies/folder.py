@@ -20,10 +20,10 @@ from recommender.decision.policies.protocol import ActionPolicy, Floats
 from recommender.decision.policies.simple import Fixed, Uniform
 from recommender.decision.policies.valued import BootstrappedThompson, EpsilonGreedy, Softmax
 from recommender.decision.policies.vowpal import Vowpal
-from recommender.errors import IntegrityError
+from recommender.errors import InputError, IntegrityError
 from recommender.workspace import replace_folder, write_bytes_atomically
 
-__all__ = ["PolicyFolder", "load_policy", "save_policy"]
+__all__ = ["PolicyFolder", "demand_replaceable", "load_policy", "save_policy"]
 
 FORMAT = 1
 MANIFEST, POLICY = "manifest.json", "policy.json"
@@ -48,6 +48,7 @@ class PolicyFolder:
 
 def save_policy(found: PolicyFolder, folder: Path) -> str:
     """Write aside, then swap in; returns the version: sixteen hex digits over every byte."""
+    demand_replaceable(folder)
     content = {
         "format": FORMAT,
         "kind": found.policy.kind,
@@ -72,6 +73,16 @@ def save_policy(found: PolicyFolder, folder: Path) -> str:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return _version(hashes)
+
+
+def demand_replaceable(folder: Path) -> None:
+    """InputError where something else than a policy lies already: swapping would delete it."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
+        raise InputError(
+            f"{folder}, which exists and is no policy.",
+            "a new or an empty folder, or an earlier policy to be replaced.",
+            "Name another folder.",
+        )
 
 
 def load_policy(folder: Path) -> PolicyFolder:
