@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 import xgboost as xgb
 
 from recommender.errors import InputError
-from recommender.model.dense_rows import predict_rows
+from recommender.model.forest import Forest
 from recommender.model.training_set import Progress, TrainingSet
 from recommender.workspace import write_bytes_atomically
 
@@ -80,10 +81,13 @@ class Ranker:
     rounds: int
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scores float32 (n) of rows assembled with `names`; one thread: several made it 20 × slower under load."""
-        if not len(features):
-            return np.zeros(0, dtype=np.float32)
-        return predict_rows(self.booster, features)
+        """Scores float32 (n) of rows assembled with `names`: the bits of the booster's own prediction, by one thread
+        (several made it 20 × slower under load). Raises IntegrityError for other trees than `fit_ranker` makes."""
+        return self._forest.predict(features)
+
+    @cached_property
+    def _forest(self) -> Forest:
+        return Forest.of(self.booster)
 
     def contributions(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """float32 (n, n_features + 1): exact TreeSHAP values, which sum up to the score; the last is the bias."""
