@@ -151,16 +151,23 @@ class _History:
         return len(np.unique(self.users[self.decided_ms >= moment_ms]))
 
     def shares(self) -> tuple[dict[str, float], int]:
-        """Arm → its latest share, of the arms that still have people, and the first decision since which all hold."""
-        arms, found, changed_ms = self.records["arm"], {}, -1
+        """Arm → its share, of the latest arms that fit into one experiment, and the first decision since which no other
+        arm or share was met.
+
+        Read backwards: an arm with another share than it had later, or one too many for shares of 1, ends it.
+        """
         share = self.records["arm_share"].to_numpy()
-        for arm in pc.unique(arms).to_pylist():
-            own = pc.equal(arms, arm).to_numpy()
-            found[arm] = float(share[own][-1])
-            other = self.decided_ms[own & (np.abs(share - found[arm]) > 1e-9)]
-            changed_ms = max(changed_ms, int(other.max(initial=-1)))
+        columns = {"arm": self.records["arm"], "near": np.round(share, 9), "share": share, "last_ms": self.decided_ms}
+        met = pa.table(columns).group_by(["arm", "near"]).aggregate([("share", "max"), ("last_ms", "max")])
+        found: dict[str, float] = {}
+        changed_ms = -1
+        for one in met.sort_by([("last_ms_max", "descending"), ("arm", "ascending")]).to_pylist():
+            if one["arm"] in found or sum(found.values()) + one["share_max"] > 1.0 + 1e-6:
+                changed_ms = max(changed_ms, one["last_ms_max"])
+            else:
+                found[one["arm"]] = one["share_max"]
         later = self.decided_ms > changed_ms
-        left = set(pc.unique(arms.filter(pa.array(later))).to_pylist())
+        left = set(pc.unique(self.records["arm"].filter(pa.array(later))).to_pylist())
         return {arm: found[arm] for arm in sorted(left)}, int(self.decided_ms[later].min())
 
     def entries(self, since_ms: int, choosy: bool) -> _Entries:
