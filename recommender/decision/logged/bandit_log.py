@@ -233,7 +233,7 @@ def _owners(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.int64]:
         raise InputError(
             f"the column {name} of type {column.type}.", "text or numbers.", f"Write {name} as text, or leave it out."
         ) from problem
-    codes = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
+    codes = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), dtype=np.int64).copy()
     nobody = codes < 0
     codes[nobody] = len(encoded.dictionary) + np.arange(int(nobody.sum()))
     return codes
