@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.agent_readout import PAGE
+from orchestration.agent_readout import BASELINE, PAGE
 from orchestration.agent_report import run_report
 from orchestration.agents import moment_of
 from orchestration.tables import to_iso
@@ -22,9 +22,13 @@ from recommender.agents.agent_file import read_agent
 from recommender.agents.run_files import moment_of_file
 from recommender.configuration import read_configuration
 from recommender.errors import NextbestError
+from recommender.report.agent_figures import lift_figure
 from recommender.workspace import Workspace
 
-__all__ = ["Due", "agent_status", "due_agents", "message_facts", "policy_facts", "readout_facts"]
+__all__ = [
+    "Due", "agent_status", "due_agents", "message_facts", "policy_facts", "readout_facts", "readout_pictures",
+    "sample_ratio_told",
+]  # fmt: skip
 
 FRESH_SECONDS = 24 * 3600
 FACTORS = ("messages", "timing", "sending")
@@ -91,8 +95,10 @@ def agent_status(workspace: Workspace) -> dict[str, Any]:
         messages = int(pc.sum(pc.not_equal(actions, NOTHING)).as_py() or 0)
         told = {"last run": to_iso(moment_of_file(runs[-1])), "people": len(actions), "messages": messages}
         readout = (workspace.agent_reports(name) / PAGE).with_suffix(".json")
-        lift = json.loads(readout.read_text())["sentence"] if readout.exists() else "not read yet"
-        found[name] |= {**told, "lift": lift}
+        report = json.loads(readout.read_text()) if readout.exists() else {"sentence": "not read yet"}
+        found[name] |= {**told, "lift": report["sentence"]}
+        if "policies" in report:
+            found[name]["policies"] = report["policies"]["sentence"]
     return found
 
 
@@ -105,7 +111,10 @@ def policy_facts(found: Mapping[str, Any], outcomes: pa.Table) -> dict[str, Any]
         "reward per decision": float(pc.mean(outcomes["reward"]).as_py() or 0.0),
         "dagster/row_count": len(outcomes),
     }
-    return facts | {name: str(found[name]["sentence"]) for name in FACTORS if name in found}
+    facts |= {name: str(found[name]["sentence"]) for name in FACTORS if name in found}
+    for variant, own in found.get("variants", {}).items():
+        facts |= {f"{name}, {variant}": str(own[name]["sentence"]) for name in FACTORS}
+    return facts
 
 
 def message_facts(agent: Agent, records: pa.Table, is_new: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,10 +126,29 @@ def message_facts(agent: Agent, records: pa.Table, is_new: bool) -> tuple[dict[s
     return facts, report
 
 
+def readout_pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """PNGs: each difference by day, of the arms and of the policies."""
+    drawn = {}
+    for own in (report, report.get("policies", {})):
+        if own.get("days"):
+            for arm in (one["arm"] for one in own["comparisons"] if one["arm"] != BASELINE):
+                drawn[f"{arm} against {own['control']}, by day"] = lift_figure(own, arm)
+    return drawn
+
+
+def sample_ratio_told(report: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether arms and policies have the people they should, and what is said of it."""
+    ratios = [own["sample_ratio"] for own in (report, report.get("policies")) if own is not None]
+    return all(ratio["passed"] for ratio in ratios), " ".join(ratio["sentence"] for ratio in ratios)
+
+
 def readout_facts(report: Mapping[str, Any]) -> dict[str, Any]:
     """Verdict, sentence, and each arm's difference with both of its intervals."""
     facts: dict[str, Any] = {name: report[name] for name in ("verdict", "sentence", "people", "since", "until", "page")}
-    for own in report["comparisons"]:
+    policies = report.get("policies")
+    if policies is not None:
+        facts["policies"] = policies["sentence"]
+    for own in (*report["comparisons"], *(policies["comparisons"] if policies else ())):
         name = f"{own['arm']} against {own['control']}"
         facts[name] = {key: own[key] for key in ("difference", "low", "high", "always_low", "always_high", "lift")}
     if report["cautions"]:

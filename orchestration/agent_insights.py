@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.agent_readout import read_agent
+from orchestration.agent_readout import ARMS, read_agent
 from orchestration.agents import OUTCOME_COLUMNS, AgentAtWork, open_agent, read_agent_decisions
 from orchestration.tables import read_as_of_ms, read_mart
 from recommender.agents.insights.affinities import expected_gains
@@ -87,6 +87,7 @@ def _people(workspace: Workspace) -> pa.Table | None:
 def _readout(workspace: Workspace, work: AgentAtWork) -> dict[str, Any] | None:
     """None where there is nobody to compare with, or where nobody could be written to yet."""
     try:
-        return read_agent(workspace, work, ReadoutConfig())
+        report = read_agent(workspace, work, ReadoutConfig())
     except (InputError, NotReadyError):
         return None
+    return report if report["compares"] == ARMS else None

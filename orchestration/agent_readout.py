@@ -1,5 +1,5 @@
-"""What an agent brings beside its holdout and beside what was done before: its decisions and the marts in, a page and
-its figures out."""
+"""What an agent brings beside its holdout and beside what was done before, and its policies beside each other: its
+decisions and the marts in, a page and its figures out."""
 
 from __future__ import annotations
 
@@ -13,36 +13,48 @@ import pyarrow.compute as pc
 
 from orchestration.agents import OUTCOME_COLUMNS, AgentAtWork, read_agent_decisions
 from orchestration.tables import read_as_of_ms, read_mart, to_iso
-from recommender.agents.trial import TRIAL_COLUMNS, Trial, trial_of
-from recommender.errors import InputError
+from recommender.agents.agent import Agent
+from recommender.agents.policy_trial import POLICY_TRIAL_COLUMNS, policy_trial_of, with_people_needed
+from recommender.agents.trial import Trial, trial_of
+from recommender.errors import InputError, NextbestError
 from recommender.experiments.effects import EffectConfig
 from recommender.experiments.readout import ReadoutConfig, read_out
 from recommender.report.experiment_page import experiment_page
 from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["PAGE", "read_agent", "read_trial", "write_agent_readout"]
+__all__ = ["ARMS", "BASELINE", "PAGE", "POLICIES", "read_agent", "read_trial", "write_agent_readout"]
 
 PAGE = "experiment.html"
 AGENT, BASELINE = "agent", "baseline"
+ARMS, POLICIES = "arms", "policies"  # what a report compares
 
 
 def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -> dict[str, Any]:
-    """`read_out`'s report up to where the marts end, with `agent`, `since`, `until`, `left_out`, and
-    `beside_baseline` where there are a holdout and a baseline. InputError while there is only one arm, NotReadyError
-    before any decision.
+    """`read_out`'s report up to where the marts end, with `agent`, `since`, `until`, `left_out`, `compares`, and
+    `beside_baseline` where there are a holdout and a baseline; `policies` is a report of the same kind where the agent
+    tries several, and the whole of it where there is only one arm. InputError while there is nothing to compare,
+    NotReadyError before any decision.
     """
     agent = work.agent
-    records = read_agent_decisions(workspace, agent.name, list(TRIAL_COLUMNS))
+    records = read_agent_decisions(workspace, agent.name, list(POLICY_TRIAL_COLUMNS))
     wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
     events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
-    trial = trial_of(agent, records, events, read_as_of_ms(workspace))
+    until_ms = read_as_of_ms(workspace)
+    trial = trial_of(agent, records, events, until_ms)
+    policies, why_not = _policies(agent, records, events, until_ms, config) if agent.variants else (None, "")
+    if len(trial.shares) < 2 and policies is not None:
+        return {**policies, "agent": agent.name, "compares": POLICIES}
     if len(trial.shares) < 2:
         raise InputError(
             f"{agent.name} has people in one arm only ({', '.join(trial.shares)}).",
             "a holdout or a baseline to compare with.",
             "Set `shares: {holdout: 0.1}` in its file.",
         )
-    report = {**read_trial(trial, config), "agent": agent.name}
+    report = {**read_trial(trial, config), "agent": agent.name, "compares": ARMS}
+    if policies is not None:
+        report["policies"] = policies
+    if why_not:
+        report["cautions"] = [*report["cautions"], f"The policies cannot be compared yet: {why_not}"]
     if report["verdict"] != "refused" and {AGENT, BASELINE} < set(trial.shares) and report["control"] != BASELINE:
         report["beside_baseline"] = _beside_baseline(trial, config)
     return report
@@ -56,6 +68,20 @@ def read_trial(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
     report["cautions"] = [*report["cautions"], *trial.cautions]
     report |= {"since": to_iso(trial.since_ms), "until": to_iso(trial.until_ms), "left_out": trial.left_out}
     return report
+
+
+def _policies(
+    agent: Agent, records: pa.Table, events: pa.Table, until_ms: int, config: ReadoutConfig
+) -> tuple[dict[str, Any] | None, str]:
+    """The variants against the first of the file, or why there is nothing to read yet."""
+    try:
+        trial = policy_trial_of(agent, records, events, until_ms)
+        if len(trial.shares) < 2:
+            return None, f"all people so far have {', '.join(trial.shares)}."
+        control = next((one.name for one in agent.variants if one.name in trial.shares), None)
+        return with_people_needed(read_trial(trial, replace(config, control=control))), ""
+    except NextbestError as problem:
+        return None, problem.found
 
 
 def _planned(trial: Trial, config: ReadoutConfig) -> ReadoutConfig:
@@ -86,6 +112,8 @@ def _page(report: dict[str, Any]) -> str:
         f"From {report['since']} to {report['until']}, each person from their first decision on; "
         f"{report['left_out']:,} more could never be written to."
     )
-    also = report.get("beside_baseline")
-    beside = {"Beside what was done before": also} if also else {}
-    return experiment_page(report, f"What the agent {report['agent']} brings", lead, beside)
+    headings = {"beside_baseline": "Beside what was done before", "policies": "Its policies beside each other"}
+    beside = {heading: report[name] for name, heading in headings.items() if name in report}
+    whose = "agent" if report["compares"] == ARMS else "policies of the agent"
+    title = f"What the {whose} {report['agent']} {'brings' if report['compares'] == ARMS else 'bring'}"
+    return experiment_page(report, title, lead, beside)

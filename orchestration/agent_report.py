@@ -38,6 +38,7 @@ def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[st
         "windows": [window.name for window in agent.timing.windows],
         "caps": [cap.name for cap in agent.frequency.caps],
         "arms": agent.shares.named(),
+        "policies": {variant.name: variant.share for variant in agent.variants} or {agent.policy: 1.0},
     }
     warnings = _of_placements(workspace, agent)
     if now_ms is not None:
@@ -59,6 +60,7 @@ def run_report(agent: Agent, records: pa.Table) -> dict[str, Any]:
         "messages": sends_of(records).num_rows,
         "policy": _counts(records, "policy"),
         "arms": _counts(records, "arm"),
+        **({"variants": _counts(records, "variant")} if agent.variants else {}),
         "actions": _counts(records, "action"),
         "channels": _counts(sent, "channel"),
         "windows": _counts(sent, "send_window"),

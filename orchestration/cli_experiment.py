@@ -81,23 +81,30 @@ def show_readout(report: dict[str, Any], as_json: bool) -> int:
     """Print a readout; 1 where its arms are broken."""
     if as_json:
         print(json.dumps(report, indent=1))
-    if report["verdict"] == "refused":
-        _tell(f"nextbest: {report['sentence']}")
-        return 1
-    if not as_json:
+    refused = [own["sentence"] for own in (report, report.get("policies", {})) if own.get("verdict") == "refused"]
+    for sentence in refused:
+        _tell(f"nextbest: {sentence}")
+    if not as_json and report["verdict"] != "refused":
         print(_lines(report))
-    return 0
+    return 1 if refused else 0
 
 
 def _lines(report: dict[str, Any]) -> str:
+    lines = _read(report)
+    if also := report.get("beside_baseline"):
+        lines.append(also["sentence"])
+    if (also := report.get("policies")) and also["verdict"] != "refused":
+        lines += _read(also)
+    page = [f"page: {report['page']}"] if "page" in report else []
+    return "\n".join([*lines, *report["cautions"], *page])
+
+
+def _read(report: dict[str, Any]) -> list[str]:
     lines = [report["sentence"], report["sample_ratio"]["sentence"]]
     for own in report["comparisons"]:
         if own["always_low"] is not None:
             lines.append(f"{own['arm']}, at every look: {own['always_low']:.3g} to {own['always_high']:.3g}")
-    if also := report.get("beside_baseline"):
-        lines.append(also["sentence"])
-    page = [f"page: {report['page']}"] if "page" in report else []
-    return "\n".join([*lines, *report["cautions"], *page])
+    return lines
 
 
 def _tell(sentence: str) -> None:

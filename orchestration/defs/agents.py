@@ -9,7 +9,14 @@ import dagster as dg
 
 from monitoring.slack_messages import agent_stopped, messages_refused
 from orchestration.agent_audit import audit_agent
-from orchestration.agent_facts import due_agents, message_facts, policy_facts, readout_facts
+from orchestration.agent_facts import (
+    due_agents,
+    message_facts,
+    policy_facts,
+    readout_facts,
+    readout_pictures,
+    sample_ratio_told,
+)
 from orchestration.agent_insights import write_insights
 from orchestration.agent_outcomes import write_outcomes
 from orchestration.agent_readout import write_agent_readout
@@ -22,7 +29,7 @@ from orchestration.tables import to_iso
 from recommender.agent_settings import SECRET_VARIABLE
 from recommender.configuration import read_configuration
 from recommender.errors import InputError, NotReadyError
-from recommender.report.agent_figures import lift_figure, run_figure
+from recommender.report.agent_figures import run_figure
 
 __all__ = ["AGENTS", "agent_assets", "agent_sensors"]
 
@@ -120,19 +127,19 @@ def agent_deliveries(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[
     ],
 )
 def agent_readout(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
-    """What the agent brings beside its holdout, person by person, with intervals; by segment and by day."""
+    """What the agent brings beside its holdout, and its policies beside each other, person by person, with intervals;
+    by segment and by day.
+    """
     try:
         report = write_agent_readout(ring.workspace, open_agent(ring.workspace, context.partition_key))
     except (InputError, NotReadyError) as problem:  # one arm only, or nobody yet
         yield dg.MaterializeResult(metadata={"verdict": "nothing to read yet", "sentence": str(problem)})
         yield dg.AssetCheckResult(passed=True, check_name=SAMPLE_RATIO, description=problem.found)
         return
-    ratio = report["sample_ratio"]
-    metadata = readout_facts(report)
-    if report["days"]:
-        metadata["difference by day"] = picture(lift_figure(report))
-    yield dg.MaterializeResult(metadata=metadata)
-    yield dg.AssetCheckResult(passed=ratio["passed"], check_name=SAMPLE_RATIO, description=ratio["sentence"])
+    drawn = {name: picture(figure) for name, figure in readout_pictures(report).items()}
+    yield dg.MaterializeResult(metadata={**readout_facts(report), **drawn})
+    passed, told = sample_ratio_told(report)
+    yield dg.AssetCheckResult(passed=passed, check_name=SAMPLE_RATIO, description=told)
 
 
 @dg.asset(group_name="monitoring", partitions_def=AGENTS, deps=[agent_policy])

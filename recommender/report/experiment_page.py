@@ -27,7 +27,8 @@ def experiment_page(
     report: Mapping[str, Any], title: str = "", lead: str = "", beside: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
     """HTML of `read_out`'s report; self-contained. `title` and `lead` say what was tried where the outcome's name does
-    not; `beside`: further readouts of the same people by their headings, each shown by its differences alone.
+    not; `beside`: further readouts of the same people by their headings: their differences, and what they have by day
+    and by segment.
     """
     good = report["verdict"] == "better"
     badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
@@ -84,8 +85,20 @@ def _effects(report: Mapping[str, Any]) -> str:
 def _beside(heading: str, report: Mapping[str, Any]) -> str:
     one = [_row(own["arm"], own, COLOURS[own["proven"]]) for own in report["comparisons"]]
     always = [_row(own["arm"], own, COLOURS["no"], "always_") for own in report["comparisons"]]
-    plots = (bar_plot(one, "difference, one look"), bar_plot(always, "difference, every look")) if one else ()
-    return section(heading, report["sentence"], *plots)
+    plots = [bar_plot(one, "difference, one look"), bar_plot(always, "difference, every look")] if one else []
+    rows = [
+        [own["arm"], own["control"], _of(own, ""), _of(own, "always_"), _share(own["lift"])]
+        for own in report["comparisons"]
+    ]
+    counts = report["sample_ratio"]["counts"].items()
+    people = "; ".join(f"{arm}: {count:,} people" for arm, count in counts)
+    told = " ".join([report["sentence"], *report["cautions"], f"{people}. {report['sample_ratio']['sentence']}"])
+    columns = ["arm", "against", "one look", "every look", "lift"]
+    parts = [section(heading, told, *plots, *([table(columns, rows)] if rows else []))]
+    if len(report["days"]) > 1:
+        parts.append(_days(report))
+    parts += [_segments(report, arm, found) for arm, found in report["segments"].items()]
+    return "".join(parts)
 
 
 def _arms(report: Mapping[str, Any]) -> str:
@@ -111,7 +124,7 @@ def _days(report: Mapping[str, Any]) -> str:
         for arm, found in own["arms"].items()
     ]
     return section(
-        "Day by day",
+        f"Day by day: {', '.join(arms)} against {report['control']}",
         "What somebody who looked at the end of each day had seen, with the interval that holds at every look.",
         plot,
         table(["day", "arm", "people", "one look", "every look"], rows, "All days"),
@@ -184,6 +197,10 @@ def _span(value: float | None, low: float | None, high: float | None, form: str)
     if value is None or low is None or high is None:
         return "unknown"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.1%}"
 
 
 def _figure(value: float | None) -> str:
