@@ -43,6 +43,9 @@ class PersonState(UserStates):
     def integers(self, name: str) -> npt.NDArray[np.int64]:
         return np.array([self._row[name]], dtype=np.int64)
 
+    def integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.array([[self._row[name] for name in names]], dtype=np.int64)
+
     def texts(self, name: str) -> Sequence[str]:
         return [self._row[name]]
 
@@ -56,6 +59,9 @@ class PersonState(UserStates):
         if name not in self._decoded:
             self._decoded[name] = np.array(self._row[name], dtype=np.int64)
         return self._decoded[name]
+
+    def flat_integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.array([self._row[name] for name in names], dtype=np.int64)
 
     def take(self, rows: npt.NDArray[np.int64]) -> UserStates:
         return UserStates(self.table.take(pa.array(rows)))
@@ -86,6 +92,9 @@ class People(UserStates):
     def integers(self, name: str) -> npt.NDArray[np.int64]:
         return np.concatenate([part.integers(name) for part in self._parts])
 
+    def integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.concatenate([part.integers_of(names) for part in self._parts])
+
     def texts(self, name: str) -> Sequence[str]:
         return [text for part in self._parts for text in _plain(part.texts(name))]
 
@@ -98,6 +107,9 @@ class People(UserStates):
 
     def flat_integers(self, name: str) -> npt.NDArray[np.int64]:
         return np.concatenate([part.flat_integers(name) for part in self._parts])
+
+    def flat_integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.concatenate([part.flat_integers_of(names) for part in self._parts], axis=1)
 
 
 def _plain(values: pa.Array | Sequence[Any]) -> Sequence[Any]:

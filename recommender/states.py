@@ -292,6 +292,10 @@ class UserStates:
         """One int64 for each user."""
         return np.asarray(_one_chunk(self.table[name]).to_numpy(zero_copy_only=False), dtype=np.int64)
 
+    def integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64 (n_users, n_names), C-contiguous."""
+        return np.ascontiguousarray(np.stack([self.integers(name) for name in names], axis=1))
+
     def texts(self, name: str) -> pa.StringArray:
         """One string for each user."""
         return _one_chunk(self.table[name])
@@ -311,6 +315,10 @@ class UserStates:
 
     def flat_integers(self, name: str) -> npt.NDArray[np.int64]:
         return np.asarray(self.flat(name).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+    def flat_integers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Flat values of list columns of the same lengths: int64 (n_names, n)."""
+        return np.stack([self.flat_integers(name) for name in names])
 
     def take(self, rows: npt.NDArray[np.int64]) -> UserStates:
         return UserStates(self.table.take(pa.array(rows)))

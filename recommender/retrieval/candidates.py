@@ -18,7 +18,9 @@ from recommender.retrieval.panels import Panel
 from recommender.retrieval.seeds import Seeds, bounds_of, owners_of
 from recommender.states import Contexts, ItemTable, UserStates
 
-__all__ = ["CandidateGenerator", "Candidates", "Scored", "ToScore", "UserBatch"]
+__all__ = ["HISTORY_COLUMNS", "CandidateGenerator", "Candidates", "Scored", "ToScore", "UserBatch"]
+
+HISTORY_COLUMNS = ("strengths", "counts", "purchase_counts", "first_ms", "last_ms")
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -41,7 +43,6 @@ class UserBatch:
     history_rows: Integers  # position of each kept entry in the flat list columns
     recent_user: Integers
     recent_item: Integers  # −1 where the item is not in the table
-    _decoded: dict[str, Integers] = field(default_factory=dict, repr=False, compare=False)
     _faded: dict[float, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -60,9 +61,17 @@ class UserBatch:
 
     def history(self, name: str) -> Integers:
         """An integer `history_<name>` list, aligned with `history_item`."""
-        if name not in self._decoded:
-            self._decoded[name] = self.users.flat_integers(f"history_{name}")[self.history_rows]
-        return self._decoded[name]
+        row: Integers = self.history_table[1 + HISTORY_COLUMNS.index(name)]
+        return row
+
+    @cached_property
+    def history_table(self) -> Integers:
+        """The entries' items and HISTORY_COLUMNS: int64 (1 + 5, n)."""
+        table = np.empty((1 + len(HISTORY_COLUMNS), len(self.history_item)), dtype=np.int64)
+        table[0] = self.history_item
+        every = self.users.flat_integers_of([f"history_{name}" for name in HISTORY_COLUMNS])
+        np.take(every, self.history_rows, axis=1, out=table[1:])
+        return table
 
     @cached_property
     def recent_is_skip(self) -> npt.NDArray[np.bool_]:
