@@ -19,7 +19,7 @@ from recommender.agents.agent_model import PRIOR
 from recommender.agents.audience import DEED, Audience
 from recommender.events import DAY_MS
 
-__all__ = ["Audit", "audit_run"]
+__all__ = ["Audit", "Tried", "audit_run"]
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 EXAMPLES = 3
@@ -30,16 +30,41 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Tried:
+    """Of one policy's `messages` so many went out by another choice than the likeliest; `exploration` is allowed."""
+
+    messages: int
+    explored: int
+    exploration: float
+
+    @property
+    def is_within_budget(self) -> bool:
+        """Whether chance explains that so many were explored (one-sided, one sound run in a thousand is refused)."""
+        return bool(binom.sf(self.explored - 1, self.messages, self.exploration) >= CHANCE)
+
+
+@dataclass(frozen=True)
 class Audit:
-    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids. `explored` of
-    the agent's own `messages` went out by another choice than the likeliest; `exploration` is what is allowed.
+    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids; `tried`: what
+    each of the agent's policies explored.
     """
 
     broken: Mapping[str, int]
     examples: Mapping[str, list[str]]
-    messages: int
-    explored: int
-    exploration: float
+    tried: tuple[Tried, ...]
+
+    @property
+    def messages(self) -> int:
+        return sum(one.messages for one in self.tried)
+
+    @property
+    def explored(self) -> int:
+        return sum(one.explored for one in self.tried)
+
+    @property
+    def exploration(self) -> float:
+        """What is allowed, of all messages together."""
+        return sum(one.messages * one.exploration for one in self.tried) / max(self.messages, 1)
 
     @property
     def is_sound(self) -> bool:
@@ -47,8 +72,8 @@ class Audit:
 
     @property
     def is_within_budget(self) -> bool:
-        """Whether chance explains that so many were explored (one-sided, one sound run in a thousand is refused)."""
-        return bool(binom.sf(self.explored - 1, self.messages, self.exploration) >= CHANCE)
+        """Whether each policy is."""
+        return all(one.is_within_budget for one in self.tried)
 
     @property
     def sentence(self) -> str:
@@ -76,9 +101,17 @@ def audit_run(
     return Audit(
         {name: len(found) for name, found in users.items()},
         {name: found[:EXAMPLES] for name, found in users.items() if found},
-        len(own),
-        _explored(agent, own),
-        agent.exploration,
+        _tried(agent, own),
+    )
+
+
+def _tried(agent: Agent, own: pa.Table) -> tuple[Tried, ...]:
+    if not agent.variants:
+        return (Tried(len(own), _explored(agent, own), agent.exploration),)
+    rows = [own.filter(pc.equal(own["variant"], variant.name)) for variant in agent.variants]
+    return tuple(
+        Tried(len(part), _explored(agent.taking(variant), part), variant.exploration)
+        for variant, part in zip(agent.variants, rows, strict=True)
     )
 
 
