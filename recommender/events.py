@@ -18,6 +18,7 @@ __all__ = [
     "DAY_MS",
     "DEAD_LETTER_SCHEMA",
     "DECISION_SCHEMA",
+    "ERASED_SCHEMA",
     "EVENT_SCHEMA",
     "EVENT_STRENGTHS",
     "RATINGS",
@@ -130,6 +131,10 @@ DEAD_LETTER_SCHEMA = pa.schema(
         ("raw_row", pa.string()),  # JSON text of the row as it arrived
     ]
 )
+
+# Grain: one id of a person who was erased. `hash` is the hex SHA-256 of `key` (64 characters, the same on all rows)
+# followed by the id: whoever has an id can look whether it was erased, and nobody can read ids from this.
+ERASED_SCHEMA = pa.schema([("key", pa.string()), ("hash", pa.string()), ("erased_at", pa.timestamp("ms"))])
 
 # Grain: one answered request. What training, experiments, replay, explanation and erasure read.
 # Lists named `slate_*` run by rank (first shown first); `candidate_*` lists cover everything scored.

@@ -56,6 +56,11 @@ class Workspace:
         return self.landing / "journal" / "items.parquet"
 
     @property
+    def journal_erased(self) -> Path:
+        """Whom the team had erased, as hashes: what keeps files that still name them from bringing them back."""
+        return self.landing / "journal" / "erased.parquet"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file: a rebuildable cache that only dbt opens."""
         return self.root / "warehouse" / "nextbest.duckdb"

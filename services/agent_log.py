@@ -17,6 +17,7 @@ import pyarrow as pa
 from recommender.agents.agent import NOTHING
 from recommender.agents.sends import SEND_SCHEMA
 from recommender.workspace import Workspace
+from services.erasure_log import NOT_ERASED
 from services.records import AgentDecision
 
 __all__ = [
@@ -42,6 +43,7 @@ insert into agent_decisions (decision_id, agent, user_id, decided_ms, action, ch
 values (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _KNOWN = "select row from agent_decisions where decision_id = ?"
+_TOLD = f"{_KNOWN} and " + NOT_ERASED.format(table="agent_decisions", mark="until_agent_decision")
 _SENDS = "select send_ms, agent, action, channel from agent_decisions where user_id = ? and send_ms >= ?"
 _LATEST = "select max(seq) from agent_decisions where user_id = ? and send_ms is not null"
 _TAKEN = "select taken from agent_stock where agent = ? and action = ?"
@@ -81,7 +83,7 @@ def store_agent_decision(connection: sqlite3.Connection, decision: AgentDecision
 
 def agent_decision(connection: sqlite3.Connection, decision_id: str) -> dict[str, Any] | None:
     """One decision's record as it was stored: times are milliseconds since 1970."""
-    found = connection.execute(_KNOWN, (decision_id,)).fetchone()
+    found = connection.execute(_TOLD, (decision_id,)).fetchone()
     return None if found is None else dict(orjson.loads(found[0]))
 
 

@@ -20,7 +20,15 @@ from starlette.routing import compile_path
 
 from recommender.door_settings import DoorSettings
 from recommender.errors import InputError, NotReadyError
-from services import decide_routes, decision_routes, event_routes, item_routes, metrics, operation_routes
+from services import (
+    decide_routes,
+    decision_routes,
+    erasure_routes,
+    event_routes,
+    item_routes,
+    metrics,
+    operation_routes,
+)
 from services.admission import Admission, Memory, RateLimits
 from services.callers import (
     MAX_KEYLESS_BYTES,
@@ -50,6 +58,8 @@ ROUTES = with_docs(
         Route("POST", "/v1/recommend", ("read",), decision_routes.recommend, "read", "open_reads"),
         Route("POST", "/v1/decide", ("read",), decide_routes.decide, "read"),
         Route("GET", "/v1/decisions/{decision_id}", ("read",), decision_routes.decision, "read"),
+        Route("DELETE", "/v1/users/{id}", ("admin",), erasure_routes.erase, "write"),
+        Route("GET", "/v1/erasures/{erasure_id}", ("admin",), erasure_routes.erasure, "read"),
         *event_routes.EVENT_ROUTES,
         Route("POST", "/v1/items", ("write",), item_routes.items, "write", most_bytes=item_routes.MAX_ITEM_BYTES),
         Route("GET", "/metrics", ("read",), operation_routes.prometheus, opened_by="open_metrics"),

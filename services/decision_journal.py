@@ -56,6 +56,10 @@ class DecisionJournal:
         """What was recorded of a person since a moment; None where the journal cannot be read now."""
         return self._read(lambda: self._reader.live_events([user_id], since_ms))
 
+    def is_being_erased(self, user_id: str) -> bool:
+        """Whether what is stored of a person must not be used; False also where the journal cannot be read now."""
+        return self._read(lambda: self._reader.is_being_erased(user_id)) or False
+
     def catalogue_seq(self) -> int:
         """The highest row of the catalogue; 0 also where the journal cannot be read now."""
         return self._read(self._reader.catalogue_seq) or 0

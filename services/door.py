@@ -128,6 +128,8 @@ class Door:
             request = self._known(self._parsed(body, placements))
         with stage("state"):
             state, is_degraded = await self.states.read(request.subject)
+            if state is not None and self.journal.is_being_erased(request.subject):
+                state = None
         placements, arm = placements_of(
             self.operator.configuration.experiments, placements, request.placement, request.subject
         )

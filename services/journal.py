@@ -36,6 +36,7 @@ from services.agent_log import (
 from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
 from services.consent_log import consents_of, open_consents, store_consents
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
+from services.erasure_log import ERASURE_TABLES, NOT_ERASED, begin_erasure, erasure_status, is_being_erased
 from services.journal_export import export_journal, export_table
 from services.journal_rows import decision_row, event_row
 from services.raw_messages import RAW_TABLE, forget_raw, keep_raw
@@ -86,7 +87,9 @@ from events where user_id = ? and recorded_ms >= ? order by recorded_ms desc lim
 _LIVE_UNTIL = _LIVE.replace("order by", "and seq <= ? order by")
 _ALIASES = "select anonymous_user_id from identities where user_id = ?"
 _IDENTIFIED = "select user_id from identities where anonymous_user_id = ?"
-_DECISION = "select row, slate_features from decisions where decision_id = ?"
+_DECISION = "select row, slate_features from decisions where decision_id = ? and " + NOT_ERASED.format(
+    table="decisions", mark="until_decision"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Journal:
         # isolation_level=None: transactions are opened here and nowhere implicitly.
         self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         self._connection.execute("pragma synchronous = full")
+        self._connection.execute("pragma secure_delete = on")  # what is deleted is overwritten, see `erasure`
         if is_kept:
             self._connection.execute("pragma wal_autocheckpoint = 0")
         self._syncs = True
@@ -129,7 +133,8 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE + AGENT_TABLES)
+            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE)
+            self._connection.executescript(AGENT_TABLES + ERASURE_TABLES)
             open_consents(self._connection)
         # Only now: a reader that waits for nobody may still wait for another process to end while this one starts.
         self._connection.execute(f"pragma busy_timeout = {round(1000 * busy_seconds)}")
@@ -224,6 +229,14 @@ class Journal:
         taken = {action: taken_from_stock(run, agent, action) for action in limited}
         return ToldOf(people, tuple(sends_to(run, people, since_ms)), latest, consents_of(run, people), taken)
 
+    def is_being_erased(self, user_id: str) -> bool:
+        """Whether a person's erasure is under way, so that what is stored of them elsewhere must not be used."""
+        return is_being_erased(self._connection, user_id)
+
+    def erasure_status(self, erasure_id: str) -> dict[str, Any] | None:
+        """See `erasure_log`; None for an erasure that nobody asked for."""
+        return erasure_status(self._connection, erasure_id)
+
     def catalogue_seq(self) -> int:
         """The highest row of the catalogue; 0 where nothing was said of any item."""
         return latest_change(self._connection)
@@ -269,6 +282,7 @@ class Journal:
         if entry.decision is not None:
             self._connection.execute(_ADD_DECISION, decision_row(entry.decision))
         by_agent = store_agent_decision(self._connection, entry.agent_decision) if entry.agent_decision else ""
+        erasure_id = begin_erasure(self._connection, entry.erasure) if entry.erasure else ""
         return Receipt(
             stored=stored,
             duplicates=len(entry.messages) - stored,
@@ -276,6 +290,7 @@ class Journal:
             rejected=tuple(letter.reason for letter in entry.dead_letters),
             items=store_rows(self._connection, entry.items),
             agent_decision=by_agent,
+            erasure_id=erasure_id,
         )
 
     def _store_message(self, message: Message) -> bool:

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 
 from recommender.agents.record import AGENT_DECISION_SCHEMA
 from recommender.errors import InputError
-from recommender.events import CATALOGUE_SCHEMA, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, EVENT_SCHEMA
+from recommender.events import CATALOGUE_SCHEMA, DEAD_LETTER_SCHEMA, DECISION_SCHEMA, ERASED_SCHEMA, EVENT_SCHEMA
 from recommender.workspace import Workspace
 from services.agent_log import EXPORTED_AGENT_DECISIONS
 from services.catalogue_log import EXPORTED_CHANGES, changes_table
 from services.dead_letter_log import OPEN_LETTERS_EXPORT
+from services.erasure_log import EXPORTED_HASHES
 
 __all__ = ["export_journal", "export_table", "unlanded_events"]
 
@@ -30,6 +31,7 @@ _BATCH = {
     "agent_decisions": 10_000,
     "dead_letters": 5_000,
     "items": 20_000,
+    "erased": 50_000,
 }  # rows held in memory; a decision is about 10 kB
 _SCHEMAS = {
     "events": EVENT_SCHEMA,
@@ -37,6 +39,7 @@ _SCHEMAS = {
     "agent_decisions": AGENT_DECISION_SCHEMA,
     "dead_letters": DEAD_LETTER_SCHEMA,
     "items": CATALOGUE_SCHEMA,
+    "erased": ERASED_SCHEMA,
 }
 
 # Columns in the order of the schema. What an anonymous id did belongs to whoever it was identified as since.
@@ -62,6 +65,7 @@ _QUERIES = {
     "agent_decisions": EXPORTED_AGENT_DECISIONS,
     "dead_letters": OPEN_LETTERS_EXPORT,
     "items": EXPORTED_CHANGES,
+    "erased": EXPORTED_HASHES,
 }
 # Where to look whether a journal, which may be of an earlier version, has the table.
 _STORED_AS = {"dead_letters": "dead_letter_fates", "items": "catalogue"}
@@ -74,8 +78,8 @@ def _as_json(schema: pa.Schema) -> pa.Schema:
 
 
 def export_journal(workspace: Workspace) -> dict[str, int]:
-    """Write landing/journal/{events,decisions,agent_decisions,dead_letters,items}.parquet from one snapshot; rows
-    written by table.
+    """Write landing/journal/{events,decisions,agent_decisions,dead_letters,items,erased}.parquet from one snapshot;
+    rows written by table.
 
     All are always written, empty ones too; the same journal gives the same bytes. Memory is
     bounded by a batch. Each file is written aside, synced and renamed.
@@ -86,6 +90,7 @@ def export_journal(workspace: Workspace) -> dict[str, int]:
         "agent_decisions": workspace.journal_agent_decisions,
         "dead_letters": workspace.journal_dead_letters,
         "items": workspace.journal_items,
+        "erased": workspace.journal_erased,
     }
     with closing(_open(workspace)) as connection:
         connection.execute("begin")  # one snapshot: no event without the decision it names

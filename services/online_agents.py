@@ -101,6 +101,8 @@ class OnlineAgents:
         person, has_slots = self._person(asked), any(action.slots for action in served.agent.actions)
         slots = await slots_for(person) if slots_for is not None and has_slots else None
         making = Making(served, asked, person, decision_id, decided_ms, slots)
+        if self._journal.is_being_erased(person):  # nothing is sent, and nothing more is recorded
+            return {**making.nothing("erased", degraded=False), "recorded": False}
         row = await self._settled(making, until)
         metrics.observe_agent_decision(row["agent"], row["action"], row["reason"], row["degraded"])
         return row

@@ -43,6 +43,7 @@ class Operation:
     media: str = "application/json"
     query: Mapping[str, str] = field(default_factory=dict)  # optional parameters, as texts, and what each does
     headers: Mapping[str, str] = field(default_factory=dict)  # the same, of headers
+    status: int = 200
 
 
 def _messages(kind: str, told: str) -> tuple[tuple[str, str], Operation]:
@@ -73,6 +74,19 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = dict(
                 errors=(404,),
                 query={"item_id": "Explain this item, shown or not.", "explain": "`true`: with the model's reasons."},
             ),
+        ),
+        (
+            ("DELETE", "/v1/users/{id}"),
+            Operation(
+                "Erase a person, by a user id or an anonymous id, with all ids that are known to be theirs.",
+                gives="Erasure",
+                status=202,
+                errors=(400, 404),
+            ),
+        ),
+        (
+            ("GET", "/v1/erasures/{erasure_id}"),
+            Operation("Whether an erasure is done everywhere.", gives="Erasure", errors=(404,)),
         ),
         (("POST", "/v1/items"), Operation("Add or change rows of the catalogue.", "Items", "ItemsStored")),
         (("POST", "/v1/batch"), Operation("Many messages; acknowledged means on disk.", "Batch", "BatchStored")),
@@ -118,7 +132,7 @@ def openapi_document(routes: Sequence[Route], placements: Mapping[str, Placement
 def _operation(route: Route, told: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {"summary": told.summary, "operationId": _name(route)}
     if route.roles is not None:
-        role = " or ".join((*route.roles, "admin"))
+        role = " or ".join(dict.fromkeys((*route.roles, "admin")))
         opened = f" Open to everybody with `service.{route.opened_by}` in nextbest.yml." if route.opened_by else ""
         browsers = _FROM_BROWSERS if route.from_browsers else ""
         described["description"] = f"Needs a key with the role {role}, once a key exists.{opened}{browsers}"
@@ -134,7 +148,8 @@ def _operation(route: Route, told: Operation) -> dict[str, Any]:
     if told.takes:
         content = {"application/json": {"schema": _reference(told.takes)}}
         described["requestBody"] = {"required": True, "content": content}
-    answers = {200: {"description": "Done.", "headers": _HEADERS, "content": _content(told)}}
+    done = "Done." if told.status == 200 else "On disk, and in effect; the rest follows."
+    answers = {told.status: {"description": done, "headers": _HEADERS, "content": _content(told)}}
     answers |= {status: _error(status, route) for status in sorted(_errors(route, told))}
     return {**described, "responses": {str(status): answer for status, answer in answers.items()}}
 

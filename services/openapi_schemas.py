@@ -52,6 +52,7 @@ def schemas(placements: Mapping[str, Placement]) -> dict[str, Any]:
         "Batch": _batch(),
         "Stored": _object(_counts(("stored", "duplicates"))),
         "BatchStored": _object({**_counts(("stored", "duplicates")), "rejected": _texts("The reason of each one.")}),
+        "Erasure": _erasure(),
         "Items": _items(),
         "ItemsStored": _object({**_counts(("stored", "unchanged")), "rejected": {"type": "array"}}),
     }
@@ -68,6 +69,19 @@ def _texts(description: str = "") -> dict[str, Any]:
 
 def _counts(names: Iterable[str]) -> dict[str, Any]:
     return {"success": {"const": True}, **{name: {"type": "integer", "minimum": 0} for name in names}}
+
+
+def _erasure() -> dict[str, Any]:
+    moment = {"type": "string", "format": "date-time"}
+    return _object(
+        {
+            "erasure_id": {"type": "string"},
+            "state": {"enum": ["under way", "done"]},
+            "ids": {"type": "integer", "minimum": 0, "description": "How many ids of the person were found."},
+            "asked_at": moment,
+            "done_at": {**moment, "type": ["string", "null"]},
+        }
+    )
 
 
 def _recommend_request(placements: Mapping[str, Placement]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ __all__ = [
     "CatalogueRow",
     "DeadLetter",
     "Entry",
+    "Erasure",
     "Message",
     "OpenLetter",
     "Receipt",
@@ -109,6 +110,14 @@ class AgentDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """That a person is to be erased, by a user id or an anonymous one; `asked_ms` by the service's clock."""
+
+    person: str
+    asked_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What one request wants on disk before it is answered; stored whole or not at all."""
 
@@ -118,13 +127,15 @@ class Entry:
     items: tuple[CatalogueRow, ...] = ()
     settled: tuple[Settled, ...] = ()
     agent_decision: AgentDecision | None = None
+    erasure: Erasure | None = None
 
     @property
     def needs_sync(self) -> bool:
         """Whether it must survive a loss of power as soon as it is acknowledged; a decision must survive a kill, and
         one that sends something both: caps count it."""
         is_sent = self.agent_decision is not None and self.agent_decision.is_message
-        return bool(self.messages or self.dead_letters or self.items or self.settled or is_sent)
+        told = self.messages or self.dead_letters or self.items or self.settled or self.erasure
+        return bool(told or is_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +148,4 @@ class Receipt:
     rejected: tuple[str, ...] = field(default=())  # reasons
     items: int = 0  # rows of the catalogue that changed something
     agent_decision: str = ""  # what `agent_log` made of it
+    erasure_id: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def test_probes_are_open_and_say_nothing(guarded: Guarded):
 
 def test_another_method_is_told_which_one_is_expected(guarded: Guarded):
     for route in ROUTES:
-        answer = guarded.ask("DELETE", route.path)
+        answer = guarded.ask("PATCH", route.path)
         assert answer.status_code == 405
         assert route.method in answer.headers["allow"].split(", ")
         assert f"Expected {route.method}" in answer.json()["error"]
@@ -126,7 +127,7 @@ def test_the_log_holds_no_secret_and_no_person(guarded: Guarded):
     ]
     keys = [guarded.keys["admin"], guarded.keys["read"], f"nb_read_{mark}", None]
     for route in ROUTES:
-        path = route.path.replace("{decision_id}", f"{mark}-decision") + f"?who={mark}"
+        path = re.sub(r"\{\w+\}", f"{mark}-id", route.path) + f"?who={mark}"
         for key in keys:
             headers = {**JSON, "cookie": mark, "x-request-id": f"{mark}@", "user-agent": mark}
             for content in [json.dumps(body) for body in bodies] + [f'{{"{mark}": '] if route.has_body else [None]:
@@ -135,6 +136,7 @@ def test_the_log_holds_no_secret_and_no_person(guarded: Guarded):
     assert mark not in log
     assert not [role for role, key in guarded.keys.items() if key[8:] in log]
     assert "/v1/decisions/{decision_id}" in log
+    assert "/v1/users/{id}" in log
 
 
 def test_the_page_and_the_document_are_for_callers_with_a_key(guarded: Guarded):
