@@ -1,10 +1,11 @@
-"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--jobs N] [--out FILE]: agents in simulated crowds.
+"""python -m benchmarks.agents [--seeds N] [--first N] [--people N] [--differences D] [--jobs N] [--out FILE]
 
-Every seed is another crowd, met sixteen times, three days apart. The agent decides and learns by the code that runs in
-operation; beside it, on the same people with the same luck: messages and hours at random, the best single message and
-hour (told by the truth, which nobody has beforehand), and Vowpal Wabbit's explorations over the same six choices, as
-they come and within the agent's budget of exploration. What is compared is the true chance to buy of what was chosen,
-summed over people outside of the holdout and all rounds.
+Agents in simulated crowds. Every seed is another crowd, met sixteen times, three days apart. The agent decides and
+learns by the code that runs in operation; beside it, on the same people with the same luck: messages and hours at
+random, the best single message and hour (told by the truth, which nobody has beforehand), the same agent choosing one
+for all (by what it has learnt), and Vowpal Wabbit's explorations over the same six choices, as they come and within the
+agent's budget of exploration. What is compared is the true chance to buy of what was chosen, summed over people outside
+of the holdout and all rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.table import Table
 from scipy import stats
 
 from recommender.agents.agent import Action, Agent, Frequency, Goal, Shares, Timing, Window
-from recommender.agents.agent_model import COLD
+from recommender.agents.agent_model import COLD, PRIOR
 from recommender.agents.audience import Audience
 from recommender.agents.context import features_of
 from recommender.agents.deciding import Run, decide_for
@@ -55,6 +56,7 @@ AGENT = Agent(
 )
 SUPPRESSING = replace(AGENT, frequency=Frequency((), suppressed_share=0.35))
 RANDOM = replace(AGENT, policy="uniform", exploration=1.0)
+FOR_ALL = replace(AGENT, policy="fixed")
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -76,16 +78,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--differences", type=float, default=1.0, help="0: every message moves everybody alike")
     parser.add_argument("--jobs", type=int, default=1, help="processes at work at once")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    crowds = [Campaign(options.people, options.first + seed) for seed in range(options.seeds)]
+    crowds = [
+        Campaign(options.people, options.first + seed, differences=options.differences) for seed in range(options.seeds)
+    ]
     found: list[dict[str, Earned]] = []
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for earned in pool.map(one_seed, crowds):
             found.append(earned)
             Console(stderr=True).print(f"seed {len(found)} of {options.seeds}")
-    report = {"people": options.people, "seeds": options.seeds, **compare(found)}
+    report = {"people": options.people, "seeds": options.seeds, "differences": options.differences, **compare(found)}
     show(report)
     if options.out:
         options.out.write_text(json.dumps(report, indent=1))
@@ -96,6 +101,7 @@ def one_seed(campaign: Campaign) -> dict[str, Earned]:
         "agent": run_agent(campaign, AGENT),
         "suppressing": run_agent(campaign, SUPPRESSING),
         "random": run_agent(campaign, RANDOM),
+        "one for all": run_agent(campaign, FOR_ALL),
         "best single": best_single(campaign),
     }
     for exploration in EXPLORATIONS:
@@ -199,7 +205,9 @@ def compare(found: list[dict[str, Earned]]) -> dict[str, object]:
         max((name for name in sums if name.startswith(kind)), key=lambda name: float(sums[name].mean()))
         for kind in (BOUNDED, "vw ")
     ]
-    gains = {name: _relative(sums["agent"], sums[name]) for name in ("random", "best single", *best_vowpals)}
+    gains = {
+        name: _relative(sums["agent"], sums[name]) for name in ("random", "best single", "one for all", *best_vowpals)
+    }
     value = _relative(sums["suppressing"], sums["agent"])
     half = ROUNDS // 2
     late = [1.0 - float(one["suppressing"].messages[half:].sum() / one["agent"].messages[half:].sum()) for one in found]
@@ -225,7 +233,10 @@ def _relative(one: Floats, other: Floats) -> dict[str, float]:
 
 
 def _explored(records: pa.Table, sent: npt.NDArray[np.bool_]) -> float:
-    """How many messages went out by another choice than the likeliest of both factors."""
+    """How many messages went out by another choice than the likeliest of both factors; before anything was known, as
+    many as would have been another than any single choice."""
+    if pc.all(pc.equal(records["policy"], PRIOR)).as_py():
+        return float(sent.sum()) * (1.0 - 1.0 / (len(MESSAGES) * len(WINDOWS)))
     best = np.array([max(chances, default=1.0) for chances in records["offered_propensities"].to_pylist()])
     other_action = records["action_propensity"].to_numpy() < best - 1e-12
     other_window = records["window_propensity"].to_numpy() < 0.5

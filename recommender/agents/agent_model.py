@@ -27,9 +27,10 @@ from recommender.decision.policies.protocol import with_floor
 from recommender.errors import IntegrityError
 from recommender.workspace import replace_folder, write_bytes_atomically
 
-__all__ = ["COLD", "FACTS", "AgentModel", "load_agent_model", "load_beliefs", "save_agent_model"]
+__all__ = ["COLD", "FACTS", "PRIOR", "AgentModel", "load_agent_model", "load_beliefs", "save_agent_model"]
 
 FACTS, MESSAGES, TIMING, VARIANTS = "agent.json", "messages", "timing", "variants"
+PRIOR = "prior"  # the policy's name in records of decisions before any outcome
 # Of the exploration, what goes to all options alike: half before anything is known, then a tenth, which keeps every
 # option judgeable. Half for good cost simulated crowds 1.5 % of what they earned.
 EVENLY_COLD, EVENLY = 0.5, 0.1
@@ -57,8 +58,16 @@ class AgentModel:
 
     @property
     def policy_name(self) -> str:
-        """The kind that chooses messages: one of `nextbest policy`, "best" for one for everybody, or "prior"."""
-        return self.messages.policy.kind if self.messages else "best" if self.actions.names else "prior"
+        """The kind that chooses messages: one of `nextbest policy`, "best" for one for everybody, or PRIOR."""
+        return self.messages.policy.kind if self.messages else "best" if self.actions.names else PRIOR
+
+    def alike(self) -> AgentModel:
+        """What is thought of everybody alike, without any choice by person."""
+        return AgentModel(self.actions, self.windows, version=self.version, facts=self.facts)
+
+    def of(self, variant: str) -> AgentModel:
+        """What one variant has learnt; for one that has not learnt yet, what is thought of everybody alike."""
+        return self.variants.get(variant) or self.alike()
 
     def preferences(self, agent: Agent, audience: Audience) -> Preferences:
         """What is thought of everybody, before guardrails and the budget of exploration; each row by itself."""
@@ -79,11 +88,11 @@ class AgentModel:
         return Preferences(with_floor(wanted, floor), with_floor(when, floor), send, gains, budget)
 
     def _for_all(self, agent: Agent, names: list[str], n: int) -> Floats:
-        """The chance of each action to be the best one; before any outcome the usual one, or the first, leads."""
+        """The chance of each action to be the best one; before any outcome the usual one, if there is one, leads."""
         chances = self.actions.chances(names)
-        if not self.actions.names and len(names) > 1:
-            first = names.index(agent.shares.baseline_action) if agent.shares.baseline_action else 0
-            chances = np.where(np.arange(len(names)) == first, 1.0 + 1e-9, 1.0) / len(names)
+        if not self.actions.names and len(names) > 1 and agent.shares.baseline_action:
+            usual = names.index(agent.shares.baseline_action)
+            chances = np.where(np.arange(len(names)) == usual, 1.0 + 1e-9, 1.0) / len(names)
         return np.tile(chances, (n, 1))
 
 

@@ -259,15 +259,20 @@ def _local(agent: Agent, audience: Audience, rows: Ints, at_ms: Ints) -> Ints:
 
 
 def _explored(agent: Agent, own: pa.Table) -> int:
-    """Messages whose action or window was not the likeliest; a window has at least 1 − the budget where it is."""
+    """Messages whose action or window was not the likeliest, or one of several; before anything was known all were.
+
+    A window that is likelier than the budget of others is one of the best, as is one that has all but the budget.
+    """
+    own = own.filter(pc.not_equal(own["policy"], PRIOR))
     if not len(own):
         return 0
     offered = own["offered_propensities"].combine_chunks()  # of a message never empty
     best = np.maximum.reduceat(offered.flatten().to_numpy(), _starts(offered))
     factors = (len(agent.actions) > 1) + (len(agent.timing.windows) > 1)
-    floor = 1.0 - agent.exploration / max(factors, 1)
+    budget = agent.exploration / max(factors, 1)
     action = own["action_propensity"].to_numpy() < best - 1e-9
-    return int((action | (own["window_propensity"].to_numpy() < floor - 1e-9)).sum())
+    window = own["window_propensity"].to_numpy()
+    return int((action | ((window < 1.0 - budget - 1e-9) & (window <= budget + 1e-9))).sum())
 
 
 def _starts(lists: pa.ListArray) -> Ints:

@@ -27,13 +27,15 @@ class Campaign:
     - a third are indifferent: nothing moves them, and only how seldom they come tells it;
     - each message of the last week takes `fatigue` of what the next one adds.
 
-    `strength` scales all that a message adds: at 0 nothing works.
+    `strength` scales all that a message adds: at 0 nothing works. `differences` scales how far people are from the
+    average in it: at 0 a message in a window adds the same to everybody.
     """
 
     people: int = 2000
     seed: int = 0
     strength: float = 1.0
     fatigue: float = 0.15
+    differences: float = 1.0
 
     @cached_property
     def audience(self) -> pa.Table:
@@ -74,7 +76,8 @@ class Campaign:
         moved[seen["visits"].to_numpy() <= 1] = 0.0
         mornings = seen["age"].to_numpy() > 60
         by_window = np.stack([np.where(mornings, 1.0, 0.5), np.where(mornings, 0.5, 1.0)], axis=1)
-        return np.asarray(self.strength * moved[:, :, None] * by_window[:, None, :])
+        added = self.strength * moved[:, :, None] * by_window[:, None, :]
+        return np.asarray(self.differences * added + (1.0 - self.differences) * added.mean(axis=0))
 
     def chances(self, message: Ints, window: Ints, recent: Ints) -> Floats:
         """float64 (n): the chance to buy after these messages, int64 (n), −1 for none; `recent` int64 (n) messages of

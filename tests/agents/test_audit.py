@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 import pytest
 
 from recommender.agents.agent import NOTHING, Agent, Cap, Eligibility, Frequency
+from recommender.agents.agent_model import COLD, AgentModel
 from recommender.agents.audience import Audience
 from recommender.agents.audit import Audit, audit_run
+from recommender.agents.beliefs import Beliefs
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.record import sends_of
 from recommender.agents.sends import SEND_SCHEMA, Sends
@@ -30,8 +32,8 @@ AGENT = replace(
 AUDIENCE = Mailing(people=400).audience()
 
 
-def one_run(agent: Agent = AGENT) -> pa.Table:
-    return decide_for(agent, AUDIENCE, Sends.of(SEND_SCHEMA.empty_table(), AUDIENCE), Run(START_MS, "v1"))
+def one_run(agent: Agent = AGENT, model: AgentModel = COLD) -> pa.Table:
+    return decide_for(agent, AUDIENCE, Sends.of(SEND_SCHEMA.empty_table(), AUDIENCE), Run(START_MS, "v1"), model)
 
 
 def audited(records: pa.Table, agent: Agent = AGENT, earlier: pa.Table | None = None) -> Audit:
@@ -138,8 +140,16 @@ def test_messages_of_other_agents_count_where_a_cap_says_all() -> None:
 
 
 def test_more_exploration_than_chance_explains_is_found() -> None:
-    generous, records = replace(AGENT, exploration=0.9), one_run(replace(AGENT, exploration=0.9))
+    generous = replace(AGENT, exploration=0.9)
+    known = AgentModel(Beliefs(("news", "voucher"), (0.2, 0.19), (0.05, 0.05)), COLD.windows)
+    records = one_run(generous, known)
     assert audited(records, generous).is_within_budget
     strict = audited(records, replace(AGENT, exploration=0.05))
     assert not strict.is_within_budget
     assert strict.explored > 0.05 * strict.messages
+
+
+def test_before_anything_is_known_and_among_equals_nothing_counts_as_explored() -> None:
+    assert audited(one_run()).explored == 0
+    alike = AgentModel(Beliefs(("news", "voucher"), (0.2, 0.2), (0.0, 0.0)), COLD.windows)
+    assert audited(one_run(AGENT, alike)).explored == 0

@@ -41,3 +41,9 @@ def test_the_same_day_brings_the_same_luck_to_every_policy() -> None:
     assert (many | ~few).all()
     assert np.array_equal(few, Campaign(2000, seed=4).buys(campaign.base, 3))
     assert abs(few.mean() - campaign.base.mean()) < 4 * np.sqrt(0.06 * 0.94 / 2000)
+
+
+def test_without_differences_a_message_adds_its_average_to_everybody() -> None:
+    campaign, alike = Campaign(500), Campaign(500, differences=0.0)
+    assert np.allclose(alike.added, campaign.added.mean(axis=0))
+    assert np.array_equal(Campaign(500, differences=1.0).added, campaign.added)
