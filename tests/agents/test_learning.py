@@ -80,7 +80,7 @@ def test_strong_differences_are_learnt_and_earn_more_than_one_message_for_all(tm
     cold = decide_for(careful, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), day, COLD)
     own = np.asarray(pc.equal(told["arm"], "agent").to_numpy())
     earned = [float(mailing.chances(audience, table)[own].mean()) for table in (told, cold)]
-    # Perfect: 0.1 + (0.4 + 0.2) / 2 in the evening. A cold agent writes anything, anytime: 0.1 + 1.5 × (0.05 + 0.1) / 2.
+    # Perfect: 0.1 + (0.4 + 0.2) / 2 in the evening. A cold one writes anything, anytime: 0.1 + 1.5 × (0.05 + 0.1) / 2.
     assert earned[0] > 0.1 + 0.9 * 0.3
     assert earned[1] < 0.1 + 0.1125 * 1.1
     evenings = pc.equal(told.filter(pa.array(own))["send_window"], EVENING.name)
