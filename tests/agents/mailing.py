@@ -64,7 +64,7 @@ class Mailing:
 
     def respond(self, audience: Audience, records: pa.Table, day: int) -> pa.Table:
         """Purchases, a day after the decision."""
-        rng = np.random.default_rng([self.seed, day])
+        rng = np.random.default_rng([self.seed, 1, day])  # [seed, 0] would be the stream of the audience
         bought = rng.random(len(records)) < self.chances(audience, records)
         ids = [user for user, has in zip(audience.user_ids, bought, strict=True) if has]
         return purchases(ids, [START_MS + day * DAY_MS + DAY_MS] * len(ids))
