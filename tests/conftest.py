@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # the shop brings XGBoost and dbt: only the tests that are se
     from guarded_shop import Guarded
     from served_shop import LandedShop, Serve, ServedShop
 
+    from recommender.model.bundle import Bundle
+    from recommender.states import UserStates
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 
@@ -128,6 +131,26 @@ def landed_shop(tmp_path_factory: pytest.TempPathFactory) -> LandedShop:
     from served_shop import land_shop
 
     return land_shop(tmp_path_factory.mktemp("landed"))
+
+
+@pytest.fixture(scope="session")
+def shop_bundle(landed_shop: LandedShop) -> Bundle:
+    """The champion, loaded."""
+    from recommender.model.bundle import load_bundle
+
+    return load_bundle(landed_shop.bundle)
+
+
+@pytest.fixture(scope="session")
+def shop_users(landed_shop: LandedShop) -> UserStates:
+    """Everybody's state at the last cut."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from recommender.states import UserStates
+
+    states = pq.read_table(landed_shop.workspace.mart("user_states"))
+    return UserStates.from_table(states.filter(pc.equal(states["as_of"], pc.max(states["as_of"]))))
 
 
 @pytest.fixture

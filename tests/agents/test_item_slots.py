@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chi2
 
@@ -22,7 +21,7 @@ from recommender.agents.slots import SLOT_SCHEMA, RememberedSlots
 from recommender.decision.pipeline import DecisionRequest, decide
 from recommender.decision.placements import PLACEMENTS
 from recommender.decision.policy import SlatePolicy
-from recommender.model.bundle import Bundle, load_bundle
+from recommender.model.bundle import Bundle
 from recommender.states import UserStates
 from tests.agents.mailing import AGENT, Mailing
 
@@ -50,25 +49,14 @@ SHOP_AGENT = Agent(
 
 
 @pytest.fixture(scope="module")
-def bundle(landed_shop: LandedShop) -> Bundle:
-    return load_bundle(landed_shop.bundle)
+def slots(landed_shop: LandedShop, shop_bundle: Bundle, shop_users: UserStates) -> PlacementSlots:
+    return PlacementSlots(shop_users, landed_shop.as_of_ms, shop_bundle, OTHERS)
 
 
 @pytest.fixture(scope="module")
-def users(landed_shop: LandedShop) -> UserStates:
-    states = pq.read_table(landed_shop.workspace.mart("user_states"))
-    return UserStates.from_table(states.filter(pc.equal(states["as_of"], pc.max(states["as_of"]))))
-
-
-@pytest.fixture(scope="module")
-def slots(landed_shop: LandedShop, bundle: Bundle, users: UserStates) -> PlacementSlots:
-    return PlacementSlots(users, landed_shop.as_of_ms, bundle, OTHERS)
-
-
-@pytest.fixture(scope="module")
-def audience(users: UserStates) -> Audience:
+def audience(shop_users: UserStates) -> Audience:
     """Everybody, and two that the shop has never seen."""
-    ids = [*users.user_ids, "new-1", "new-2"]
+    ids = [*shop_users.user_ids, "new-1", "new-2"]
     return Audience.read(pa.table({"user_id": ids, "consent_email": [True] * len(ids)}))
 
 
@@ -79,27 +67,27 @@ def decided(audience: Audience, slots: PlacementSlots | RememberedSlots | None, 
 
 
 def test_a_crowd_is_shown_what_each_would_have_been_shown_alone(
-    users: UserStates, bundle: Bundle, slots: PlacementSlots
+    shop_users: UserStates, shop_bundle: Bundle, slots: PlacementSlots
 ) -> None:
-    states = {row["user_id"]: row for row in users.table.slice(0, 40).to_pylist()}
+    states = {row["user_id"]: row for row in shop_users.table.slice(0, 40).to_pylist()}
     ids = [*states, "new-1"]
     for placement in ("trying", "discover", "buy_again"):
         seeds = [f"{placement}-{user_id}" for user_id in ids]
         for row, user_id, seed in zip(slots.fill(placement, 4, ids, seeds).to_pylist(), ids, seeds, strict=True):
             request = DecisionRequest(seed, slots.at_ms, placement, 4, user_id=user_id)
-            alone = decide(request, states.get(user_id), (), bundle, OTHERS)
+            alone = decide(request, states.get(user_id), (), shop_bundle, OTHERS)
             assert row == {
                 "placement": placement,
                 "item_ids": alone.slate_item_ids,
                 "item_propensities": alone.slate_propensities,
                 "item_sources": alone.slate_sources,
                 "item_policy": OTHERS[placement].policy.name,
-                "model_version": bundle.version,
+                "model_version": shop_bundle.version,
             }
 
 
 def test_whoever_is_sent_an_action_with_slots_gets_all_of_them_filled(
-    audience: Audience, slots: PlacementSlots, bundle: Bundle, landed_shop: LandedShop
+    audience: Audience, slots: PlacementSlots, shop_bundle: Bundle, landed_shop: LandedShop
 ) -> None:
     records = decided(audience, slots)
     wanted = {"picks": 3, "again": 2}
@@ -112,11 +100,11 @@ def test_whoever_is_sent_an_action_with_slots_gets_all_of_them_filled(
     factors = [records[f"{name}_propensity"].to_numpy() for name in ("send", "action", "window", "item")]
     assert np.array_equal(np.prod(factors, axis=0), records["propensity"].to_numpy())
     filled = records.filter(pc.is_valid(records["item_ids"]))
-    assert pc.unique(filled["model_version"]).to_pylist() == [bundle.version]
+    assert pc.unique(filled["model_version"]).to_pylist() == [shop_bundle.version]
 
 
 def test_an_action_that_cannot_be_filled_is_offered_to_nobody_it_cannot_be_filled_for(
-    audience: Audience, users: UserStates, slots: PlacementSlots, landed_shop: LandedShop
+    audience: Audience, shop_users: UserStates, slots: PlacementSlots, landed_shop: LandedShop
 ) -> None:
     sold = set(landed_shop.item_ids)
     counts = {
@@ -124,10 +112,10 @@ def test_an_action_that_cannot_be_filled_is_offered_to_nobody_it_cannot_be_fille
             count > 0 and item in sold
             for item, count in zip(row["history_item_ids"], row["history_purchase_counts"], strict=True)
         )
-        for row in users.table.to_pylist()
+        for row in shop_users.table.to_pylist()
     }
     able = {user_id for user_id, count in counts.items() if count >= 2}
-    assert 0 < len(able) < len(users)
+    assert 0 < len(able) < len(shop_users)
     for row in decided(audience, slots).filter(pc.field("arm") == "agent").to_pylist():
         assert ("again" in row["offered_actions"]) == (row["user_id"] in able)
     only = replace(SHOP_AGENT, actions=SHOP_AGENT.actions[1:2])
@@ -178,10 +166,10 @@ class Counting:
         return self.filler.fill(placement, slots, user_ids, seeds)
 
 
-def test_lists_come_as_often_as_their_propensities_say(users: UserStates, slots: PlacementSlots) -> None:
+def test_lists_come_as_often_as_their_propensities_say(shop_users: UserStates, slots: PlacementSlots) -> None:
     """300 replays of eight people: how often each ordered pair of items came, against its recorded probability."""
     replays, statistic, freedom = 300, 0.0, 0
-    for user_id in users.user_ids[:8]:
+    for user_id in shop_users.user_ids[:8]:
         seeds = [f"{user_id}#{replay}" for replay in range(replays)]
         drawn = slots.fill("trying", 2, [user_id] * replays, seeds)
         pairs = [tuple(ids) for ids in drawn["item_ids"].to_pylist()]

@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from recommender.agents.placement_slots import PlacementSlots
 from recommender.decision.placements import PLACEMENTS
 from recommender.events import Interaction
-from recommender.model.bundle import Bundle, load_bundle
+from recommender.model.bundle import Bundle
 from recommender.states import UserStates
 from services.catalogue import Catalogue
 from services.health import Health, HealthConfig
@@ -28,22 +26,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # the fitted shop takes 20 s, once a session
 
 
-@pytest.fixture(scope="module")
-def bundle(landed_shop: LandedShop) -> Bundle:
-    return load_bundle(landed_shop.bundle)
-
-
-@pytest.fixture(scope="module")
-def users(landed_shop: LandedShop) -> UserStates:
-    states = pq.read_table(landed_shop.workspace.mart("user_states"))
-    return UserStates.from_table(states.filter(pc.equal(states["as_of"], pc.max(states["as_of"]))))
-
-
 @pytest.fixture
-def person(landed_shop: LandedShop, bundle: Bundle, tmp_path: Path) -> Iterator[PersonSlots]:
+def person(landed_shop: LandedShop, shop_bundle: Bundle, tmp_path: Path) -> Iterator[PersonSlots]:
     """Somebody nobody knows; `replace` gives others."""
     catalogue, shadow = Catalogue(tmp_path / "journal.db"), Shadow()
-    lineup = Lineup(Lane(bundle, Health(HealthConfig())))
+    lineup = Lineup(Lane(shop_bundle, Health(HealthConfig())))
     at_ms = landed_shop.as_of_ms
     yield PersonSlots("new-1", at_ms, {}, None, (), None, False, lineup, shadow, catalogue, PLACEMENTS)
     catalogue.close()
@@ -55,10 +42,10 @@ def known(person: PersonSlots, state: dict[str, Any]) -> PersonSlots:
 
 
 def test_one_person_gets_in_the_moment_what_a_run_at_that_moment_would_give(
-    person: PersonSlots, users: UserStates, bundle: Bundle
+    person: PersonSlots, shop_users: UserStates, shop_bundle: Bundle
 ) -> None:
-    of_all = PlacementSlots(users, person.decided_ms, bundle, PLACEMENTS)
-    people = [person, *(known(person, state) for state in users.table.slice(0, 30).to_pylist())]
+    of_all = PlacementSlots(shop_users, person.decided_ms, shop_bundle, PLACEMENTS)
+    people = [person, *(known(person, state) for state in shop_users.table.slice(0, 30).to_pylist())]
     ids = [one.user_id for one in people]
     for placement, slots in (("email", 4), ("discover", 3), ("buy_again", 2), ("category", 3), ("email", 101)):
         able = of_all.fillable(placement, slots, ids)
@@ -84,8 +71,8 @@ def test_what_was_bought_a_moment_ago_counts_at_once(person: PersonSlots, landed
     assert not set(later.fill("discover", 4, ["new-1"], ["d2"])["item_ids"][0].as_py()) & set(bought)
 
 
-def test_a_model_that_fails_leaves_popular_items_and_says_so(person: PersonSlots, bundle: Bundle) -> None:
-    broken = replace(person, lineup=Lineup(Lane(Broken(bundle), Health(HealthConfig()))), filled=[])
+def test_a_model_that_fails_leaves_popular_items_and_says_so(person: PersonSlots, shop_bundle: Bundle) -> None:
+    broken = replace(person, lineup=Lineup(Lane(Broken(shop_bundle), Health(HealthConfig()))), filled=[])
     row = broken.fill("email", 3, ["new-1"], ["d1"]).to_pylist()[0]
     assert row["item_sources"] == ["popular"] * 3
     assert row["item_propensities"] == [1.0] * 3
