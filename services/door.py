@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -27,7 +28,7 @@ from services.decision_journal import DecisionJournal, DecisionJournalConfig
 from services.group_commit import GroupCommit
 from services.journal import Journal
 from services.keys import Keyring
-from services.lineup import Asked
+from services.lineup import Asked, Lineup
 from services.metrics import stage
 from services.online_agents import OnlineAgents, OnlineAgentsConfig
 from services.online_features import OnlineFeatures
@@ -41,6 +42,8 @@ from services.turns import Turns
 __all__ = ["Door", "DoorConfig"]
 
 _LOG = logging.getLogger("nextbest.door")
+
+_Made = tuple[Decision, "Future[Receipt] | None", float]  # its record, and when it was decided
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,7 @@ class Door:
         # Used by the event loop's thread alone, which must not wait for it.
         self.reader = Journal(workspace.journal, busy_seconds=self.config.journal.read_seconds)
         self.journal = DecisionJournal(self.reader, self.writer, self.config.journal)
-        self._inside = 0  # recommendations under way
-        self._turns = Turns(lambda lineup, asked: lineup.decide_together(asked, self._timed, self.champion.shadow))
+        self._turns = Turns(self._decided)
         self.states_as_of_ms: int | None = None  # of the latest stored state that was read
         self.past = PastDecisions(self.catalogue, self.states, self.reader, workspace.mart("user_states"))
         self.agents = OnlineAgents(workspace, self.journal, self._now_ms, self.config.agents)
@@ -114,13 +116,6 @@ class Door:
 
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
         """Decide, and have the decision on disk before anybody hears of it: see `decision_journal` where that fails."""
-        self._inside += 1
-        try:
-            return await self._recommended(body)
-        finally:
-            self._inside -= 1
-
-    async def _recommended(self, body: Mapping[str, Any]) -> Decision:
         until = time.monotonic() + self.operator.configuration.service.deadline_seconds
         lineup = self.champion.required()
         placements = self.operator.configuration.placements
@@ -155,14 +150,26 @@ class Door:
         def make(scorer: Scorer, variant: str, is_degraded: bool) -> Decision:
             return decided(begin(scorer, variant, is_degraded), self._timed(scorer))
 
-        with stage("decide"):
-            if self._inside == 1:
-                decision = lineup.decide(request.subject, request.decision_id, make, is_degraded, self.champion.shadow)
-            else:
-                asked = Asked(request.subject, request.decision_id, make, begin, is_degraded)
-                decision = await self._turns.taken(lineup, asked)
-        with stage("record"):
-            return await self.journal.recorded(decision, until)
+        started = time.perf_counter()
+        asked = Asked(request.subject, request.decision_id, make, begin, is_degraded)
+        decision, written, decided_at = await self._turns.taken(lineup, asked)
+        metrics.observe_stage("decide", decided_at - started)
+        decision = await self.journal.recorded(decision, until, written)
+        metrics.observe_stage("record", time.perf_counter() - decided_at)
+        return decision
+
+    def _decided(self, lineup: Lineup, asked: Sequence[Asked]) -> list[_Made | Exception]:
+        """The decisions of a turn with their records under way, or what each raises."""
+        found = self._made(lineup, asked)
+        now = time.perf_counter()
+        written = iter(self.journal.handed_over([made for made in found if isinstance(made, Decision)]))
+        return [made if isinstance(made, Exception) else (made, next(written), now) for made in found]
+
+    def _made(self, lineup: Lineup, asked: Sequence[Asked]) -> Sequence[Decision | Exception]:
+        if len(asked) > 1:
+            return lineup.decide_together(asked, self._timed, self.champion.shadow)
+        (one,) = asked
+        return [lineup.decide(one.subject, one.decision_id, one.make, one.is_degraded, self.champion.shadow)]
 
     def _timed(self, scorer: Scorer) -> Scorer:
         """A bundle as it is served now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from services.records import Entry, Receipt
 
 __all__ = ["GroupCommit"]
 
-_MOST = 256  # entries in one commit: bounds how long another process waits for its turn
+_MOST = 256  # entries from which a commit takes no more: bounds how long another process waits for its turn
 
 _Waiting = tuple[Entry, Future[Receipt]]
 
@@ -28,14 +29,18 @@ class GroupCommit:
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path, is_kept=True)
         self._keeper = JournalKeeper(path, self._journal)
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
     def submit(self, entry: Entry) -> Future[Receipt]:
-        future: Future[Receipt] = Future()
-        self._waiting.put((entry, future))
-        return future
+        return self.submit_all([entry])[0]
+
+    def submit_all(self, entries: Sequence[Entry]) -> list[Future[Receipt]]:
+        """Hand over several at once: the thread is woken once, and they share a commit. Futures end in this order."""
+        handed: list[_Waiting] = [(entry, Future()) for entry in entries]
+        self._waiting.put(handed)
+        return [future for _, future in handed]
 
     def close(self) -> None:
         """Commit what is waiting, then end the thread."""
@@ -50,9 +55,9 @@ class GroupCommit:
             group, is_last = self._group(first)
             self._commit(group)
 
-    def _group(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+    def _group(self, first: list[_Waiting]) -> tuple[list[_Waiting], bool]:
         """What waits now, and whether nothing may follow."""
-        group = [first]
+        group = list(first)
         while len(group) < _MOST:
             try:
                 following = self._waiting.get_nowait()
@@ -60,7 +65,7 @@ class GroupCommit:
                 return group, False
             if following is None:
                 return group, True
-            group.append(following)
+            group.extend(following)
         return group, False
 
     def _commit(self, group: list[_Waiting]) -> None:

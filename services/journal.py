@@ -152,6 +152,15 @@ class Journal:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
+    def is_free(self) -> bool:
+        """Whether nobody is having a turn at this moment, this one excepted."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        return True
+
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Store all entries in one transaction; a receipt means committed, and synced unless of decisions alone.
 

@@ -19,7 +19,10 @@ from services.decision_journal import DecisionJournal, DecisionJournalConfig
 from services.group_commit import GroupCommit
 from services.journal import Journal
 
-QUICK = DecisionJournalConfig(least_record_seconds=0.05, breaker=BreakerConfig(failures=2, pause_seconds=0.2))
+# Patient with a free journal, so that nothing here depends on how busy the machine is.
+QUICK = DecisionJournalConfig(
+    soon_seconds=60.0, least_record_seconds=0.05, breaker=BreakerConfig(failures=2, pause_seconds=0.2)
+)
 
 
 def a_decision(decision_id: str) -> Decision:
@@ -76,6 +79,35 @@ def test_a_decision_is_on_disk_before_anybody_hears_of_it(journal, path):
     assert (made.answer()["recorded"], made.answer()["degraded"]) == (True, False)
     with closing(Journal(path)) as reader:
         assert reader.decision("d1")["model_version"] == "m"
+
+
+def decide_together(journal: DecisionJournal, *decision_ids: str) -> tuple[list[bool], list[Decision]]:
+    """Which records of a turn were on disk when they had been handed over, and what became of each."""
+
+    async def one_turn() -> tuple[list[bool], list[Decision]]:
+        decisions, until = [a_decision(decision_id) for decision_id in decision_ids], time.monotonic() + 0.05
+        written = journal.handed_over(decisions)
+        done = [one is not None and one.done() for one in written]
+        pairs = zip(decisions, written, strict=True)
+        return done, [await journal.recorded(decision, until, one) for decision, one in pairs]
+
+    return asyncio.run(one_turn())
+
+
+def test_the_records_of_a_turn_are_written_together_and_at_once(journal, path):
+    done, made = decide_together(journal, "d1", "d2", "d3")
+    assert (done, [one.is_recorded for one in made]) == ([True] * 3, [True] * 3)
+    with closing(Journal(path)) as reader:
+        assert all(reader.decision(decision_id) for decision_id in ("d1", "d2", "d3"))
+
+
+def test_nobody_stands_still_for_a_record_that_another_process_holds_up(journal, path):
+    """However long the worker would wait where nobody else writes."""
+    with turn_held(path):
+        done, made = decide_together(journal, "d1", "d2")
+        assert (done, [one.is_recorded for one in made]) == ([False] * 2, [False] * 2)
+        assert journal.records.state == "open"
+        assert journal.handed_over(made) == [None] * 2  # left alone: nothing piles up behind it
 
 
 def test_a_writer_that_is_stuck_costs_a_decision_its_record_and_not_its_answer(journal, path):

@@ -33,7 +33,7 @@ class Together:
         return [ValueError(name) if name == "bad" else cast(Decision, name) for name in names]
 
 
-async def gathered(*waiting: Coroutine[Any, Any, Decision]) -> list[Any]:
+async def gathered(*waiting: Coroutine[Any, Any, Any]) -> list[Any]:
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
@@ -46,6 +46,32 @@ def test_who_asks_in_one_pass_of_the_loop_is_decided_together() -> None:
 
     assert asyncio.run(ask()) == ["a", "b", "c"]
     assert together.turns == [(FIRST, ["a", "b", "c"])]
+
+
+def test_who_was_read_while_the_first_one_was_being_parsed_joins_its_turn() -> None:
+    """A pass of the loop reads what came on connections, the next one parses it: the turn begins after that."""
+    together = Together()
+    turns = Turns(together)
+
+    async def later() -> Any:
+        await asyncio.sleep(0)
+        return await turns.taken(FIRST, asked("later"))
+
+    assert asyncio.run(gathered(later(), turns.taken(FIRST, asked("first")))) == ["later", "first"]
+    assert together.turns == [(FIRST, ["first", "later"])]
+
+
+def test_answers_leave_before_the_next_turn_begins() -> None:
+    together = Together()
+    turns = Turns(together)
+    left: list[int] = []  # at each answer, how many turns had been decided
+
+    async def ask(name: str) -> None:
+        await turns.taken(FIRST, asked(name))
+        left.append(len(together.turns))
+
+    asyncio.run(gathered(*(ask(str(place)) for place in range(2 * MOST))))
+    assert left == [1] * MOST + [2] * MOST
 
 
 def test_many_are_decided_a_few_at_a_time_in_their_order() -> None:
