@@ -3,7 +3,7 @@
 Two policies of one agent, tried against each other in simulated crowds of known truth: who learns by person against one
 choice for all, and who explores much against who explores little. Each seed is another crowd, met sixteen times, three
 days apart; decisions, learning and readout are those of operation. Each pair is tried with learning from all decisions
-and from one's own. Beside what the readout measures: the true difference in the crowd, and the one between two crowds of
+and from one's own. Beside what the readout measures: the true difference in the crowd, and that between two crowds of
 the same people, where everybody has the one policy and where everybody has the other.
 """
 

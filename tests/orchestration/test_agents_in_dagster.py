@@ -77,6 +77,22 @@ def test_a_run_learns_decides_and_is_read_out(workspace: Workspace, instance: dg
     assert metadata(result, "agent_insights")["what it says"].count("- ") >= 3
 
 
+@pytest.mark.slow
+def test_two_policies_learn_and_are_compared(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    several = SPRING.replace(", inventory: 20", "") + "policies: {lints: 0.5, fixed: 0.5}\n"
+    (workspace.agents / "spring.yml").write_text(several)
+    for day in (1, 4):
+        result = run(workspace, instance, f"2026-06-0{day}T06:00")
+        assert result.success
+        assert checks(result)["sample_ratio"]
+    learnt, read = metadata(result, "agent_policy"), metadata(result, "agent_readout")
+    assert learnt.keys() >= {"messages, lints", "timing, lints", "sending, lints", "messages, fixed"}
+    assert "fixed and lints are not told apart yet" in read["policies"]
+    assert read["fixed against lints"].keys() >= {"difference", "low", "high", "always_low", "always_high"}
+    assert read["fixed against lints, by day"].startswith("![figure](data:image/png;base64,")
+    assert agent_status(workspace)["spring"]["policies"] == read["policies"]
+
+
 def test_a_moment_is_decided_once_however_often_it_is_run(workspace: Workspace, instance: dg.DagsterInstance) -> None:
     first, again = (metadata(run(workspace, instance), "agent_messages") for _ in range(2))
     assert (first["is new"], again["is new"]) == (True, False)

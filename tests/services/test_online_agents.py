@@ -217,6 +217,35 @@ def test_what_was_learnt_is_taken_up_and_done_without_where_it_is_broken(desk: D
     fresh.close()
 
 
+def test_a_person_has_the_same_policy_in_the_moment_as_in_runs(desk: Desk) -> None:
+    """Two that have learnt the opposite: whoever is asked for gets what their own one thinks."""
+    several = ALWAYS.replace("exploration: 0.5", "exploration: 0").replace(", inventory: 20", "")
+    (desk.workspace.agents / "spring.yml").write_text(several + "policies: {lints: 0.5, fixed: 0.5}\n")
+    own = {
+        name: AgentModel(Beliefs(("news", "voucher"), means, (1e-9, 1e-9)))
+        for name, means in (("lints", (0.9, 0.1)), ("fixed", (0.1, 0.9)))
+    }
+    folder = desk.workspace.agent_model("spring")
+    version = save_agent_model(AgentModel(variants=own), folder)
+    desk.look()
+    batch = decide_agent(desk.workspace, open_agent(desk.workspace, "spring"), START_MS)
+    known = dict(zip(batch["user_id"].to_pylist(), batch["variant"].to_pylist(), strict=True))
+    rows = [desk.ask(user) for user in YES[:30]]
+    assert [row["variant"] for row in rows] == [known[user] for user in YES[:30]]
+    assert {(row["variant"], row["action"]) for row in rows} == {("lints", "news"), ("fixed", "voucher")}
+    assert len({version, *(row["policy_version"] for row in rows)}) == 3
+    assert desk.ask("stranger")["variant"] in own
+    export_journal(desk.workspace)
+    landed = read_agent_decisions(desk.workspace, "spring", since_ms=START_MS + 1).slice(0, 30)
+    assert landed["variant"].to_pylist() == [row["variant"] for row in rows]
+    assert set(landed["variant_share"].to_pylist()) == {0.5}
+    (folder / "variants" / "fixed" / "agent.json").write_text("{}")
+    fresh = Desk(desk.workspace)
+    alike = [fresh.ask(user) for user in YES[40:50]]
+    assert {(row["variant"], row["degraded"]) for row in alike} == {("lints", True), ("fixed", True)}
+    fresh.close()
+
+
 def test_without_a_journal_nothing_is_sent(desk: Desk) -> None:
     desk.writer._journal._connection.execute("drop table agent_decisions")
     row = desk.ask(YES[0])
