@@ -1,5 +1,5 @@
 """Agents that learn as they act, on simulated streams of known truth: regret beside uniform, the best single action
-and Vowpal Wabbit's explorations. A table, a JSON.
+and Vowpal Wabbit's explorations, with and without pairs of features. A table, a JSON.
 
 A stream is 12,000 people in 24 batches; an agent decides a batch, sees its outcomes, learns, and meets the next one. In
 the world `mail` answers follow a few features one by one; in `pairs` the right action depends on two of them together.
@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.decisioning.mail_log import simulate_mail_log
+from recommender.decision.logged.bandit_log import BanditLog
+from recommender.decision.logged.columns import ColumnChoice
 from recommender.decision.logged.contexts import ContextEncoder
-from recommender.decision.policies.boosters import RewardTrees, fit_reward_trees
-from recommender.decision.policies.linear import LinearBandit, LinearState
+from recommender.decision.policies.fitting import PolicyConfig, fit_policy
 from recommender.decision.policies.protocol import ActionPolicy, choose
 from recommender.decision.policies.simple import Uniform
-from recommender.decision.policies.valued import BootstrappedThompson, EpsilonGreedy
 from recommender.decision.policies.vowpal import EXPLORATIONS, VowpalLearner
 
 __all__ = ["WORLDS", "Seen", "Stream", "regret", "regrets"]
@@ -34,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 WORLDS, PEOPLE, BATCHES, K = ("mail", "pairs"), 12_000, 24, 3
+RIVAL = "Vowpal Wabbit"
 
 
 @dataclass(frozen=True)
@@ -67,36 +69,20 @@ def stream(world: str, seed: int) -> Stream:
     return Stream(contexts, 0.1 + 0.05 * (contexts[:, [2]] > 0) + lift)
 
 
-def _lints(seen: Seen, seed: int) -> ActionPolicy:
-    return LinearBandit("lints", LinearState.fit(seen.contexts, seen.action, seen.reward, K), 0.3, 0.01)
+# As `nextbest policy fit --kind` makes them.
+KINDS = ("lints", "treets", "linucb", "thompson", "epsilon_greedy")
 
 
-def _treets(seen: Seen, seed: int) -> ActionPolicy:
-    return LinearBandit.with_trees(seen.contexts, seen.action, seen.reward, K, seed, 0.3, 0.01)
+def _fitted(kind: str) -> Callable[[Seen, int], ActionPolicy]:
+    """A kind learnt anew from all that was seen."""
 
+    def learn(seen: Seen, seed: int) -> ActionPolicy:
+        features = pa.table({f"x{place}": column for place, column in enumerate(seen.contexts.T)})
+        names, columns = tuple(map(str, range(K))), ColumnChoice(tuple(features.column_names), {})
+        log = BanditLog(names, pa.string(), seen.action, seen.reward, seen.propensity, features, "reward", columns)
+        return fit_policy(log, PolicyConfig(kind), seed).policy
 
-def _linucb(seen: Seen, seed: int) -> ActionPolicy:
-    return LinearBandit("linucb", LinearState.fit(seen.contexts, seen.action, seen.reward, K), 1.0, 0.01)
-
-
-def _thompson(seen: Seen, seed: int) -> ActionPolicy:
-    return BootstrappedThompson.fit(seen.contexts, seen.action, seen.reward, K, seed, draws=10, floor=0.01)
-
-
-def _greedy(seen: Seen, seed: int) -> ActionPolicy:
-    weight = np.ones(len(seen.action))
-    return EpsilonGreedy(
-        fit_reward_trees(seen.contexts, seen.action, seen.reward, weight, K, RewardTrees(), seed), 0.05
-    )
-
-
-AGENTS: dict[str, Callable[[Seen, int], ActionPolicy]] = {
-    "LinTS": _lints,
-    "LinTS with trees": _treets,
-    "LinUCB": _linucb,
-    "bootstrapped Thompson, trees": _thompson,
-    "epsilon-greedy, trees": _greedy,
-}
+    return learn
 
 
 def regrets(world: str, seed: int) -> dict[str, float]:
@@ -107,17 +93,19 @@ def regrets(world: str, seed: int) -> dict[str, float]:
         "uniform": float((best - own.truth.mean(axis=1)).sum()),
         "best single action": float((best - own.truth[:, own.truth.mean(axis=0).argmax()]).sum()),
     }
-    for name, learn in AGENTS.items():
-        found[name] = _run(own, learn, seed)
+    for kind in KINDS:
+        found[kind] = _run(own, _fitted(kind), seed)
     for exploration in EXPLORATIONS:
-        found[f"Vowpal Wabbit, {exploration}"] = _run(own, _vowpal(own, exploration, seed), seed)
+        for paired in (False, True):
+            name = f"{RIVAL}, {exploration}{' on pairs of features' if paired else ''}"
+            found[name] = _run(own, _vowpal(own, exploration, seed, paired), seed)
     return found
 
 
-def _vowpal(own: Stream, exploration: str, seed: int) -> Callable[[Seen, int], ActionPolicy]:
+def _vowpal(own: Stream, exploration: str, seed: int, paired: bool) -> Callable[[Seen, int], ActionPolicy]:
     """Learns from each batch once, in order, as it is made to."""
-    learner = VowpalLearner.of(own.contexts[: PEOPLE // BATCHES], np.array([0.0, 1.0]), K, exploration, seed)
     size = PEOPLE // BATCHES
+    learner = VowpalLearner.of(own.contexts[:size], np.array([0.0, 1.0]), K, exploration, seed, paired)
 
     def learn(seen: Seen, seed: int) -> ActionPolicy:
         new = slice(len(seen.action) - size, None)
@@ -152,7 +140,7 @@ def regret(seeds: int, workers: int, out: Path | None) -> None:
         for world in WORLDS:
             runs = list(pool.map(regrets, [world] * seeds, range(seeds)))
             rows = {name: np.array([run[name] for run in runs]) for name in runs[0]}
-            rival = min((name for name in rows if name.startswith("Vowpal")), key=lambda name: rows[name].mean())
+            rival = min((name for name in rows if name.startswith(RIVAL)), key=lambda name: rows[name].mean())
             table = Table(
                 "agent", "regret", f"less than {rival}", title=f"{world}: {seeds} streams of {PEOPLE:,} people"
             )
