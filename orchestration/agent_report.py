@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from orchestration.audience_query import query_audience
 from orchestration.tables import read_mart
-from recommender.agents.agent import NOTHING, Agent
+from recommender.agents.agent import NOTHING, Agent, Variant
 from recommender.agents.agent_file import read_agent
 from recommender.agents.audience import CONSENT, Audience
 from recommender.agents.placement_slots import can_fill
@@ -38,7 +39,7 @@ def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[st
         "windows": [window.name for window in agent.timing.windows],
         "caps": [cap.name for cap in agent.frequency.caps],
         "arms": agent.shares.named(),
-        "policies": {variant.name: variant.share for variant in agent.variants} or {agent.policy: 1.0},
+        "policies": _policies(agent),
     }
     warnings = _of_placements(workspace, agent)
     if now_ms is not None:
@@ -47,6 +48,14 @@ def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[st
         report["columns"] = list(audience.table.column_names)
         warnings += [*_of_columns(agent, audience), *_of_consents(agent, audience), *_of_outcomes(workspace, agent)]
     return {**report, "warnings": warnings}
+
+
+def _policies(agent: Agent) -> dict[str, dict[str, Any]]:
+    """By name: share of the agent's people, kind, exploration and restraint."""
+    own = Variant(agent.policy, 1.0, agent.policy, agent.exploration, agent.frequency.suppressed_share)
+    return {
+        one.name: {key: value for key, value in asdict(one).items() if key != "name"} for one in agent.variants or [own]
+    }
 
 
 def run_report(agent: Agent, records: pa.Table) -> dict[str, Any]:

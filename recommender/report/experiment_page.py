@@ -90,9 +90,7 @@ def _beside(heading: str, report: Mapping[str, Any]) -> str:
         [own["arm"], own["control"], _of(own, ""), _of(own, "always_"), _share(own["lift"])]
         for own in report["comparisons"]
     ]
-    counts = report["sample_ratio"]["counts"].items()
-    people = "; ".join(f"{arm}: {count:,} people" for arm, count in counts)
-    told = " ".join([report["sentence"], *report["cautions"], f"{people}. {report['sample_ratio']['sentence']}"])
+    told = " ".join([report["sentence"], *report["cautions"], report["sample_ratio"]["sentence"]])
     columns = ["arm", "against", "one look", "every look", "lift"]
     parts = [section(heading, told, *plots, *([table(columns, rows)] if rows else []))]
     if len(report["days"]) > 1:

@@ -37,7 +37,8 @@ def decide(workspace: Workspace, *days: int) -> pa.Table:
 def test_check_and_run_tell_of_the_policies(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["agent", "check", "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)["agents"]
-    assert report["policies"] == {"lints": 0.5, "steady": 0.5}
+    same = {"share": 0.5, "exploration": 0.5, "suppressed_share": 0.0}
+    assert report["policies"] == {"lints": {"policy": "lints", **same}, "steady": {"policy": "fixed", **same}}
     assert main(["agent", "dry-run", "spring", "--at", "2026-06-01", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["variants"]
     assert told.keys() == {"lints", "steady"}
