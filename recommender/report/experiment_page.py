@@ -40,10 +40,12 @@ def experiment_page(
     parts = [header]
     if report["comparisons"]:
         parts += [_effects(report), _arms(report)]
-    parts += [_beside(heading, other) for heading, other in (beside or {}).items()]
-    if len(report["days"]) > 1:
-        parts.append(_days(report))
-    parts += [_segments(report, arm, found) for arm, found in report["segments"].items()]
+    others = dict(beside or {})
+    short = [heading for heading, other in others.items() if not (other["days"] or other["segments"])]
+    parts += [_beside(heading, others.pop(heading)) for heading in short]
+    parts += _details(report)
+    for heading, other in others.items():
+        parts += [_beside(heading, other), *_details(other)]
     parts += [_ratio(report), _method(report)]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>An experiment read</title>'
@@ -92,11 +94,13 @@ def _beside(heading: str, report: Mapping[str, Any]) -> str:
     ]
     told = " ".join([report["sentence"], *report["cautions"], report["sample_ratio"]["sentence"]])
     columns = ["arm", "against", "one look", "every look", "lift"]
-    parts = [section(heading, told, *plots, *([table(columns, rows)] if rows else []))]
-    if len(report["days"]) > 1:
-        parts.append(_days(report))
-    parts += [_segments(report, arm, found) for arm, found in report["segments"].items()]
-    return "".join(parts)
+    return section(heading, told, *plots, *([table(columns, rows)] if rows else []))
+
+
+def _details(report: Mapping[str, Any]) -> list[str]:
+    """By day and by segment, where there is anything."""
+    days = [_days(report)] if len(report["days"]) > 1 else []
+    return [*days, *(_segments(report, arm, found) for arm, found in report["segments"].items())]
 
 
 def _arms(report: Mapping[str, Any]) -> str:
