@@ -127,14 +127,14 @@ def assemble(batch: UserBatch, items: ItemMatrix, candidates: Candidates) -> npt
     n_columns = _width(len(candidates.generators))
     matrix = np.empty((len(candidates), n_columns), dtype=np.float32)
     fill_rows(
-        np.ascontiguousarray(batch.contexts.at_ms),
+        batch.at_ms,
         users.integers_of(PERSON_COLUMNS),
         _moment_columns(batch.contexts),
         batch.history_offsets,
         batch.history_table,
         users.offsets("purchase_days"),
         users.flat_integers("purchase_days"),
-        users.offsets("recent_item_ids"),
+        batch.recent_offsets,
         batch.recent_item,
         batch.recent_is_skip,
         items.fixed,

@@ -16,6 +16,7 @@ from recommender.events import DAY_MS
 from recommender.person_state import People
 from recommender.retrieval.panels import Panel
 from recommender.retrieval.seeds import Seeds, bounds_of, owners_of
+from recommender.retrieval.weights import fade_history, weigh_by_taste
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["HISTORY_COLUMNS", "CandidateGenerator", "Candidates", "Scored", "ToScore", "UserBatch"]
@@ -105,8 +106,29 @@ class UserBatch:
         """2^(−age / half-life) of each history item; several generators ask for the same half-life."""
         found = self._faded.get(half_life_days)
         if found is None:
-            found = self._faded[half_life_days] = np.exp2(-self.history_age_days / half_life_days)
+            found = self._faded[half_life_days] = np.empty(len(self.history_item))
+            fade_history(self.history_table, self.history_offsets, self.at_ms, half_life_days, found)
         return found
+
+    @cached_property
+    def at_ms(self) -> Integers:
+        """The moment of each user's decision, C-contiguous."""
+        return np.ascontiguousarray(self.contexts.at_ms)
+
+    @cached_property
+    def context_offsets(self) -> Integers:
+        """Offsets (n_users + 1) into the items of `context_items`."""
+        return bounds_of(self.context_items[0], len(self))
+
+    @cached_property
+    def recent_offsets(self) -> Integers:
+        """Offsets (n_users + 1) into the `recent_*` arrays."""
+        return self.users.offsets("recent_item_ids")
+
+    @cached_property
+    def recent_ms(self) -> Integers:
+        """The moment of each recent event."""
+        return self.users.flat_integers("recent_ms")
 
     @cached_property
     def history_offsets(self) -> Integers:
@@ -152,6 +174,12 @@ class UserBatch:
     def seeds(self, values: npt.NDArray[np.floating]) -> Seeds:
         """The history's items with one weight an entry."""
         return Seeds(self.history_item, values.astype(np.float32), self.history_offsets, len(self.items))
+
+    def taste(self, half_life_days: float, is_kept: npt.NDArray[np.bool_]) -> Seeds:
+        """The items of the history that are kept, by log(1 + strength) × 2^(−age / half-life), as shares of the sum."""
+        weights, faded = np.empty(len(is_kept), dtype=np.float32), self.history_fade(half_life_days)
+        weigh_by_taste(self.history_table, self.history_offsets, faded, is_kept, weights)
+        return Seeds(self.history_item, weights, self.history_offsets, len(self.items))
 
     def matrix(self, values: npt.NDArray[np.floating]) -> sparse.csr_matrix:
         """Users × items with one value a history entry, float32."""

@@ -48,10 +48,7 @@ class ContentGenerator:
     name: str = "content"
 
     def scores(self, batch: UserBatch) -> Panel:
-        weight = np.log1p(batch.history("strengths")) * batch.history_fade(self.config.half_life_days)
-        weight *= self.vectors.is_described[batch.history_item]
-        total = np.bincount(batch.history_user, weights=weight, minlength=len(batch))
-        seeds = batch.seeds(weight / np.maximum(total, 1e-12)[batch.history_user])
+        seeds = batch.taste(self.config.half_life_days, self.vectors.is_described[batch.history_item])
         if len(batch) == 1:
             return LikenessRow.of(self.vectors, self._lists, [seeds], self.config.profile_features)
         own = seeds.matrix()
@@ -63,9 +60,6 @@ class ContentGenerator:
     @cached_property
     def _lists(self) -> sparse.csr_matrix:
         return self.vectors.lists(self.config.list_length)
-
-    def prepare(self) -> None:
-        """Make what the first request would have to make: nothing beyond the lists."""
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {}  # derived from the item table, which a bundle holds
@@ -117,11 +111,6 @@ class LikeRecentGenerator:
     @cached_property
     def _lists(self) -> sparse.csr_matrix:
         return self.vectors.lists(self.config.list_length)
-
-    def prepare(self) -> None:
-        """Make what the first request would have to make."""
-        if self._known is not None:
-            self._known.prepare()
 
     @cached_property
     def _known(self) -> ItemLikeness | None:

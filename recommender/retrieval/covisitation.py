@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.panels import Panel, SharedPanel, SharedScores
-from recommender.retrieval.seeds import Seeds, bounds_of
+from recommender.retrieval.seeds import Seeds, bounds_of, seed_room
 from recommender.retrieval.storage import matrix_arrays, matrix_from_arrays
+from recommender.retrieval.weights import weigh_session
 from recommender.states import ItemTable
 
 __all__ = [
@@ -113,22 +113,21 @@ class SessionGenerator:
         return {}  # the pairs are kept once, by CovisitationGenerator
 
     def _seeds(self, batch: UserBatch) -> Seeds:
-        users = batch.users
-        offsets = users.offsets("recent_item_ids")
-        owner, item = batch.recent_user, batch.recent_item
-        at = users.flat_integers("recent_ms")
-        newest = at[np.minimum(offsets[:-1], max(len(at) - 1, 0))] if len(at) else np.zeros(len(batch), np.int64)
-        weight = np.exp2((at - newest[owner]) / (DAY_MS * self.config.session_half_life_days))
-        item = np.where(batch.recent_is_skip, -1, item)
-        shown_owner, shown = batch.context_items
-        if len(shown):
-            owner, item = np.concatenate([shown_owner, owner]), np.concatenate([shown, item])
-            weight = np.concatenate([np.ones(len(shown)), weight])
-        # By user, context items first: repeated items add up in that order, in every batch alike.
-        order = np.argsort(owner, kind="stable") if len(shown) else np.arange(len(owner))
-        order = order[item[order] >= 0]
-        starts = bounds_of(owner[order], len(batch))
-        return Seeds(item[order], weight[order].astype(np.float32), starts, len(batch.items))
+        shown = batch.context_items[1]
+        seeds, weights, bounds = seed_room(len(batch), len(batch.recent_item) + len(shown))
+        weigh_session(
+            batch.recent_offsets,
+            batch.recent_item,
+            batch.recent_ms,
+            batch.recent_is_skip,
+            batch.context_offsets,
+            shown,
+            self.config.session_half_life_days,
+            seeds,
+            weights,
+            bounds,
+        )
+        return Seeds(seeds[: bounds[-1]], weights[: bounds[-1]], bounds, len(batch.items))
 
 
 @dataclass(frozen=True)

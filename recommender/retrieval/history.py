@@ -11,6 +11,7 @@ import numpy.typing as npt
 from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.panels import Panel
+from recommender.retrieval.weights import weigh_due
 from recommender.states import ItemTable
 
 __all__ = [
@@ -96,14 +97,18 @@ class ReplenishGenerator:
     name: str = "replenish"
 
     def scores(self, batch: UserBatch) -> Panel:
-        bought, span = batch.history("purchase_counts"), _span_days(batch)
-        known = np.maximum(bought - 1, 0) * (span >= self.config.min_days)
-        own = span / np.maximum(known, 1)
-        typical, prior = self.gap_days[batch.history_item], self.config.prior
-        gap = np.maximum((known * own + prior * typical) / (known + prior), self.config.min_days)
-        again = (known + 2 * self.repeat[batch.history_item]) / (known + 2)
-        due = batch.history_age_days / gap
-        return batch.seeds(np.where(bought > 0, again * due * np.exp(1 - due), 0.0)).panel()
+        weights = np.empty(len(batch.history_item), dtype=np.float32)
+        weigh_due(
+            batch.history_table,
+            batch.history_offsets,
+            batch.at_ms,
+            self.gap_days,
+            self.repeat,
+            self.config.prior,
+            self.config.min_days,
+            weights,
+        )
+        return batch.seeds(weights).panel()
 
     def arrays(self) -> Arrays:
         return {"replenish_gap_days": self.gap_days, "replenish_repeat": self.repeat}

@@ -14,7 +14,7 @@ from scipy import sparse
 from recommender.retrieval.item_vectors import ItemVectors
 from recommender.retrieval.likeness import HEAD
 from recommender.retrieval.panels import DENSE_ITEMS, Excluded, best_of_row
-from recommender.retrieval.row_products import rows_of
+from recommender.retrieval.row_products import cosines
 from recommender.retrieval.seeds import Seeds
 
 __all__ = ["ItemLikeness", "LikeItem", "LikeItems"]
@@ -94,9 +94,8 @@ class ItemLikeness:
 
     @staticmethod
     def suits(vectors: ItemVectors) -> bool:
-        """Whether rows over the whole catalogue are short enough, and sums by feature run in the order of the items'
-        own features, which the bits depend on."""
-        return len(vectors.merit) <= DENSE_ITEMS and bool(vectors.matrix.has_sorted_indices)
+        """Whether rows over the whole catalogue are short enough."""
+        return len(vectors.merit) <= DENSE_ITEMS
 
     def of(self, item: int) -> LikeItem:
         """See LikeItem."""
@@ -109,22 +108,14 @@ class ItemLikeness:
                 self._kept[item] = found
         return found
 
-    def prepare(self) -> None:
-        """Make what the first item would have to make: 1 ms for 2,000 items."""
-        self._by_feature  # noqa: B018 (made when it is first read)
-
-    @cached_property
-    def _by_feature(self) -> sparse.csr_matrix:
-        return self._vectors.matrix.T.tocsr()
-
     def _made(self, item: int) -> LikeItem:
         matrix, n_items = self._vectors.matrix, len(self._vectors.merit)
         own = slice(matrix.indptr[item], matrix.indptr[item + 1])
         features, weights = matrix.indices[own], matrix.data[own]
-        rows = rows_of(self._by_feature, features)
-        found = np.bincount(rows.columns, weights=weights[rows.owner()] * rows.values, minlength=n_items)
-        found[item] -= 1.0
-        exact = np.maximum(found, 0.0).astype(np.float32)
+        profile, own_share = np.zeros(matrix.shape[1], dtype=np.float32), np.zeros(n_items, dtype=np.float32)
+        profile[features], own_share[item] = weights, 1.0
+        exact = np.zeros(n_items, dtype=np.float32)
+        cosines(matrix, np.arange(n_items), profile, own_share, exact)
         strongest = best_of_row(weights, self._features)
         bounds = np.array([0, len(strongest)])
         panel = Seeds(features[strongest], weights[strongest], bounds, matrix.shape[1]).follow(self._lists)

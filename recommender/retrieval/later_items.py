@@ -146,9 +146,7 @@ def _(generator: Any, ground: _Ground) -> Any:
     length = generator.config.list_length
     if length not in ground.lists:
         ground.lists[length] = _longer_lists(generator._lists, ground, length)
-    laid = _with(replace(generator, vectors=ground.laid.vectors), _lists=ground.lists[length])
-    laid.prepare()  # here, where no request waits
-    return laid
+    return _with(replace(generator, vectors=ground.laid.vectors), _lists=ground.lists[length])
 
 
 @_wider.register

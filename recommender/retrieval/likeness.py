@@ -13,7 +13,7 @@ from scipy import sparse
 
 from recommender.retrieval.item_vectors import ItemVectors
 from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel, SparsePanel, best_of_row
-from recommender.retrieval.row_products import rows_of, summed
+from recommender.retrieval.row_products import cosines, entries_of, summed
 from recommender.retrieval.seeds import Seeds
 
 __all__ = ["LikenessPanel", "LikenessRow"]
@@ -126,10 +126,10 @@ class _Profile:
 
     @classmethod
     def of(cls, vectors: ItemVectors, lists: sparse.csr_matrix, seeds: Seeds, features: int) -> _Profile:
-        rows, width = rows_of(vectors.matrix, seeds.rows), vectors.matrix.shape[1]
-        weights = summed(rows, seeds.weights, width)
+        weights, width = summed(vectors.matrix, seeds.rows, seeds.weights), vectors.matrix.shape[1]
         # A large catalogue has 100,000 words and more, a profile some hundreds of them.
-        used = np.flatnonzero(weights) if width <= DENSE_ITEMS else _distinct(rows.columns.astype(np.int64))
+        is_narrow = width <= DENSE_ITEMS
+        used = np.flatnonzero(weights) if is_narrow else _distinct(entries_of(vectors.matrix, seeds.rows))
         strongest = used[best_of_row(weights[used], features)]
         bounds = np.array([0, len(strongest)])
         by_lists = Seeds(strongest, weights[strongest], bounds, width).follow(lists)
@@ -154,13 +154,9 @@ class LikenessRow:
         return np.zeros(len(chosen), dtype=np.int64), chosen
 
     def at(self, user: Integers, item: Integers) -> Floats:
-        rows = rows_of(self.vectors.matrix, item)
-        owner, highest = rows.owner(), np.zeros(len(item), dtype=np.float32)
+        highest = np.zeros(len(item), dtype=np.float32)
         for profile in self.profiles:
-            products = profile.weights[rows.columns] * rows.values
-            found = np.bincount(owner, weights=products, minlength=len(item))
-            exact = np.maximum(found - profile.own.at(user, item).astype(np.float64), 0.0)
-            highest = np.maximum(highest, exact.astype(np.float32))
+            cosines(self.vectors.matrix, item, profile.weights, profile.own.at(user, item), highest)
         return highest
 
     def best(self) -> Floats:
@@ -188,7 +184,7 @@ def _counted(count: Integers) -> Integers:
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
 
 
-def _distinct(values: Integers) -> Integers:
+def _distinct(values: npt.NDArray[np.integer]) -> Integers:
     """Ascending, each once. `np.unique` hashes first: five times slower for a few hundred."""
-    ordered = np.sort(values)
+    ordered = np.sort(values.astype(np.int64, copy=False))
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recommender.compiled import compiled
 from recommender.retrieval.row_products import places_of
 
 __all__ = [
@@ -111,6 +112,11 @@ class DensePanel:
 
     def best(self) -> Floats:
         return np.asarray(self.values.max(axis=1, initial=0))
+
+    def read(self, user: Integers, item: Integers, column: int, scores: Floats, best: Floats) -> None:
+        """`at` and `best` at once, into a column of each."""
+        place = _EVERY if self.columns is None else self.columns.place
+        _read_dense(self.values, place, user, item, column, scores, best)
 
     def _without(self, excluded: Excluded) -> Floats:
         if not excluded:
@@ -324,6 +330,26 @@ def _best_entries(matrix: sparse.csr_matrix, limit: int) -> Iterator[Integers]:
         values = np.where(inside, matrix.data[entry], np.float32(0))
         yield entry[_best(values, limit)]
         start = stop
+
+
+_EVERY = np.zeros(0, dtype=np.int32)  # column c is item c
+
+
+@compiled(
+    "const float32[:, ::1]", "const int32[::1]", "const int64[::1]", "const int64[::1]", "int64",
+    "float32[:, ::1]", "float32[:, ::1]",
+)  # fmt: skip
+def _read_dense(
+    values: Floats, place: npt.NDArray[np.int32], user: Integers, item: Integers, to: int, scores: Floats, best: Floats
+) -> None:
+    for row in range(len(values)):
+        highest = np.float32(0)
+        for column in range(values.shape[1]):
+            highest = max(highest, values[row, column])
+        best[row, to] = highest
+    for pair in range(len(item)):
+        at = item[pair] if not len(place) else np.int64(place[item[pair]])
+        scores[pair, to] = values[user[pair], at] if at >= 0 else np.float32(0)
 
 
 def _zeros(n: int) -> Floats:

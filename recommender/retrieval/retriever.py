@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from recommender.cuts import CutInputs
 from recommender.retrieval.candidates import CandidateGenerator, Candidates, ToScore, UserBatch
 from recommender.retrieval.families import FAMILIES, GENERATORS
-from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel
+from recommender.retrieval.panels import DENSE_ITEMS, DensePanel, Excluded, Panel
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["Retriever", "RetrieverConfig", "fit_retriever"]
@@ -223,6 +223,9 @@ def _gather(panels: Panels, chosen: _Chosen, names: tuple[str, ...]) -> Candidat
     scores = np.empty((len(chosen.item), len(panels)), dtype=np.float32)
     best = np.empty((n_users, len(panels)), dtype=np.float32)
     for position, panel in enumerate(panels):
-        scores[:, position] = panel.at(chosen.user, chosen.item)
-        best[:, position] = panel.best()
+        if isinstance(panel, DensePanel):
+            panel.read(chosen.user, chosen.item, position, scores, best)
+        else:
+            scores[:, position] = panel.at(chosen.user, chosen.item)
+            best[:, position] = panel.best()
     return Candidates(chosen.offsets, chosen.item, scores, best, chosen.source, chosen.proposers, names)

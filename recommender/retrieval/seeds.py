@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recommender.retrieval.panels import DENSE_ITEMS, DensePanel, Panel, RowPanel, panel_of
-from recommender.retrieval.row_products import dense_product, rows_of, summed, summed_sparse
+from recommender.retrieval.row_products import dense_product, summed, summed_sparse
 
-__all__ = ["Seeds", "bounds_of", "owners_of"]
+__all__ = ["Seeds", "bounds_of", "owners_of", "seed_room"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -30,6 +30,11 @@ def owners_of(offsets: Integers) -> Integers:
     if len(offsets) == 2:
         return np.zeros(offsets[1], dtype=np.int64)
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def seed_room(n_users: int, n: int) -> tuple[Integers, Floats, Integers]:
+    """Rows and weights of up to n seeds and their offsets, for a kernel to fill."""
+    return np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32), np.empty(n_users + 1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,9 @@ class Seeds:
         """Scores of the matrix's columns: Σ weight × row."""
         if len(self.offsets) != 2:
             return panel_of(self.matrix() @ matrix)
-        rows, width = rows_of(matrix, self.rows), matrix.shape[1]
-        if width <= DENSE_ITEMS:
-            return DensePanel(summed(rows, self.weights, width)[None])
-        return RowPanel(*summed_sparse(rows, self.weights, width), width)
+        if matrix.shape[1] <= DENSE_ITEMS:
+            return DensePanel(summed(matrix, self.rows, self.weights)[None])
+        return RowPanel(*summed_sparse(matrix, self.rows, self.weights), matrix.shape[1])
 
     def fold(self, matrix: Floats) -> Floats:
         """Σ weight × row of a dense float32 matrix, float32 (n_users, columns)."""

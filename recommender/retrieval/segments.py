@@ -127,14 +127,10 @@ class PopularCategoryGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         code = self.categories[batch.history_item]
-        weight = np.log1p(batch.history("strengths")) * batch.history_fade(self.config.half_life_days)
-        weight = np.where(code >= 0, weight, 0.0)
-        total = np.bincount(batch.history_user, weights=weight, minlength=len(batch))
-        share = weight / np.maximum(total, 1e-12)[batch.history_user]
         known = code >= 0
+        share = batch.taste(self.config.half_life_days, known).weights[known]
         starts = bounds_of(batch.history_user[known], len(batch))
-        seeds = Seeds(code[known], share[known].astype(np.float32), starts, self.shares.shape[0])
-        return seeds.follow(self.shares)
+        return Seeds(code[known], share, starts, self.shares.shape[0]).follow(self.shares)
 
     def arrays(self) -> Arrays:
         return {}  # derived from the item table, which a bundle holds

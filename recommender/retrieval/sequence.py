@@ -14,7 +14,8 @@ from recommender.events import DAY_MS
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.item_vectors import ItemVectors, item_vectors
 from recommender.retrieval.panels import Columns, DensePanel, Panel
-from recommender.retrieval.seeds import Seeds, bounds_of
+from recommender.retrieval.seeds import Seeds, seed_room
+from recommender.retrieval.weights import weigh_mind
 from recommender.states import ItemTable
 
 __all__ = ["SequenceConfig", "SequenceGenerator", "fit_sequence", "suggested_vectors"]
@@ -71,22 +72,23 @@ class SequenceGenerator:
 
     def _mind(self, batch: UserBatch) -> Seeds:
         """What each of the latest events weighs."""
-        shown_user, shown = batch.context_items
-        at = batch.users.flat_integers("recent_ms")
-        age = np.maximum(batch.contexts.at_ms[batch.recent_user] - at, 0) / DAY_MS
-        first = 0 if len(batch) == 1 else np.searchsorted(batch.recent_user, batch.recent_user)
-        place = np.arange(len(at)) - first
-        newest = age[first] if len(at) else age
-        fade = np.exp2(-place / self.config.half_life_events - (age - newest) / self.config.half_life_days)
-        usual = ~batch.recent_is_skip & (batch.recent_item >= 0) & ~batch.has_context[batch.recent_user]
-        user, item, weight = batch.recent_user[usual], batch.recent_item[usual], fade[usual]
-        if len(shown):
-            known = shown >= 0
-            user, item = np.concatenate([shown_user[known], user]), np.concatenate([shown[known], item])
-            weight = np.concatenate([np.ones(known.sum()), weight])
-            order = np.argsort(user, kind="stable")
-            user, item, weight = user[order], item[order], weight[order]
-        return Seeds(item, weight.astype(np.float32), bounds_of(user, len(batch)), len(batch.items))
+        shown = batch.context_items[1]
+        seeds, weights, bounds = seed_room(len(batch), len(batch.recent_item) + len(shown))
+        weigh_mind(
+            batch.recent_offsets,
+            batch.recent_item,
+            batch.recent_ms,
+            batch.recent_is_skip,
+            batch.context_offsets,
+            shown,
+            batch.at_ms,
+            self.config.half_life_events,
+            self.config.half_life_days,
+            seeds,
+            weights,
+            bounds,
+        )
+        return Seeds(seeds[: bounds[-1]], weights[: bounds[-1]], bounds, len(batch.items))
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         return {"sequence_vectors": self.vectors[self.chosen], "sequence_chosen": self.chosen}

@@ -13,7 +13,7 @@ from recommender.person_state import PersonState
 from recommender.retrieval import likeness, panels, seeds
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.panels import DensePanel, Excluded, RowPanel, SparsePanel
-from recommender.retrieval.row_products import rows_of, summed, summed_sparse
+from recommender.retrieval.row_products import summed, summed_sparse
 from recommender.retrieval.seeds import Seeds
 from recommender.states import USER_STATE_SCHEMA, Contexts, UserStates
 
@@ -40,8 +40,8 @@ def public_product(rows: np.ndarray, weights: np.ndarray, other: sparse.csr_matr
 def test_sums_have_the_bits_of_scipys_product() -> None:
     rows, weights = weighted()
     expected = public_product(rows, weights, matrix())
-    assert summed(rows_of(matrix(), rows), weights, WIDTH).tobytes() == expected.tobytes()
-    columns, sums = summed_sparse(rows_of(matrix(), rows), weights, WIDTH)
+    assert summed(matrix(), rows, weights).tobytes() == expected.tobytes()
+    columns, sums = summed_sparse(matrix(), rows, weights)
     assert sorted(columns.tolist()) == np.flatnonzero(expected).tolist()
     assert sums.tobytes() == expected[columns].tobytes()
 
@@ -49,7 +49,7 @@ def test_sums_have_the_bits_of_scipys_product() -> None:
 def test_one_sum_leaves_nothing_behind_for_the_next() -> None:
     rows, weights = weighted()
     for width in (WIDTH, 90, WIDTH, 2 * WIDTH, 90):
-        columns, sums = summed_sparse(rows_of(matrix(width), rows), weights, width)
+        columns, sums = summed_sparse(matrix(width), rows, weights)
         assert sums.tobytes() == public_product(rows, weights, matrix(width))[columns].tobytes()
 
 
