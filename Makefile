@@ -67,6 +67,7 @@ bench-agents: setup
 # Policies on logged data: never below the best single action, streams beside Vowpal Wabbit, coverage of intervals (an hour).
 bench-decisioning: setup
 	$(BIN)/python -m benchmarks.decisioning mailings
+	$(BIN)/python -m benchmarks.decisioning agents
 	$(BIN)/python -m benchmarks.decisioning regret
 	$(BIN)/python -m benchmarks.decisioning coverage
 
