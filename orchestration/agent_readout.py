@@ -40,8 +40,10 @@ def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -
     wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
     events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
     until_ms = read_as_of_ms(workspace)
+    versus = config.control if config.control in [one.name for one in agent.variants] else None
+    policies, why_not = _policies(agent, records, events, until_ms, replace(config, control=versus))
+    config = config if versus is None else replace(config, control=None)
     trial = trial_of(agent, records, events, until_ms)
-    policies, why_not = _policies(agent, records, events, until_ms, config) if agent.variants else (None, "")
     if len(trial.shares) < 2 and policies is not None:
         return {**policies, "agent": agent.name, "compares": POLICIES}
     if len(trial.shares) < 2:
@@ -73,12 +75,14 @@ def read_trial(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
 def _policies(
     agent: Agent, records: pa.Table, events: pa.Table, until_ms: int, config: ReadoutConfig
 ) -> tuple[dict[str, Any] | None, str]:
-    """The variants against the first of the file, or why there is nothing to read yet."""
+    """The variants against the control or the first of the file, or why there is nothing to read yet."""
+    if not agent.variants:
+        return None, ""
     try:
         trial = policy_trial_of(agent, records, events, until_ms)
         if len(trial.shares) < 2:
             return None, f"all people so far have {', '.join(trial.shares)}."
-        control = next((one.name for one in agent.variants if one.name in trial.shares), None)
+        control = config.control or next((one.name for one in agent.variants if one.name in trial.shares), None)
         return with_people_needed(read_trial(trial, replace(config, control=control))), ""
     except NextbestError as problem:
         return None, problem.found

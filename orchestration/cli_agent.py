@@ -47,7 +47,7 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
 def _add_readout(group: Any) -> None:
     readout = group.add_parser("readout", help="what it brings beside its holdout; 1 when the sample ratio is broken")
     readout.add_argument("name", metavar="NAME")
-    readout.add_argument("--control", metavar="ARM", help="default: the holdout")
+    readout.add_argument("--control", metavar="ARM", help="default: the holdout, and the first policy")
     readout.add_argument("--peeking", action="store_true", help="judge by the interval that holds at every look")
     readout.add_argument("--confidence", type=float, default=0.95)
     readout.add_argument("--out", type=Path, metavar="DIR", help="for the page and its figures (default: reports/)")

@@ -65,8 +65,9 @@ def _untold(own: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         more = f"about {needed:,} people, {max(needed - people, 0):,} more"
     elif needed is not None:
         more = f"more than {FAR} times as many"
+    looks = ", however often one looks" if report["basis"] == "every look" else ""
+    span = f"{report['confidence']:.0%} from {low} to {high}{looks}"
     return (
-        f"{told}: {own['difference']:+.3g} {report['outcome']} per person ({report['confidence']:.0%} from {low} to "
-        f"{high}) among {people:,} people. {own['detectable']:.3g} would be seen four times in five; a difference as "
-        f"small as this takes {more}."
+        f"{told}: {own['difference']:+.3g} {report['outcome']} per person ({span}) among {people:,} people. "
+        f"{own['detectable']:.3g} would be seen four times in five; a difference as small as this takes {more}."
     )

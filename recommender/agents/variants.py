@@ -27,12 +27,13 @@ Ints = npt.NDArray[np.int64]
 def variant_places(agent: Agent, user_ids: Sequence[str]) -> Ints:
     """int64 (n): the place of each person's variant, −1 for everybody where the agent has one policy.
 
-    By a hash with a salt of its own: it is the same for ever and says nothing of the person's arm.
+    By a hash with a salt of its own, so it says nothing of the person's arm, and the same as long as the agent tries
+    policies of the same names. Others divide people anew: what the last ones did to them then weighs on all alike.
     """
     if not agent.variants:
         return np.full(len(user_ids), -1, dtype=np.int64)
     shares = {variant.name: variant.share for variant in agent.variants}
-    return assign(f"{agent.salt}:policies", user_ids, shares)
+    return assign(f"{agent.salt}:{','.join(sorted(shares))}", user_ids, shares)
 
 
 def preferences_of(agent: Agent, model: AgentModel, audience: Audience, places: Ints) -> Preferences:

@@ -84,6 +84,11 @@ def test_a_person_keeps_their_policy_for_ever_and_their_arm_knows_nothing_of_it(
     )
     before, after = (variant_places(agent, mailing.audience().user_ids) for agent in (SEVERAL, grown))
     assert (after[before == 0] == 0).all()
+    # Other policies divide people anew: of those whom the old one had, the new one has no more than its share.
+    renamed = replace(SEVERAL, variants=(replace(BOLD, name="bolder"), *SEVERAL.variants[1:]))
+    ids = [f"p{number}" for number in range(20_000)]
+    old, new = (variant_places(agent, ids) == 0 for agent in (SEVERAL, renamed))
+    assert abs(new[old].mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / old.sum())
 
 
 def test_each_policy_explores_within_its_own_budget() -> None:
@@ -97,6 +102,8 @@ def test_each_policy_explores_within_its_own_budget() -> None:
         assert offered.min() >= 1.0 - one.exploration / 2 - 1e-12
         assert set(own["variant_share"].to_pylist()) == {one.share}
     audit = audit_run(SEVERAL, mailing.audience(), records, sends_of(records), {})
+    assert audit.is_sound, audit.sentence
+    assert audit.is_within_budget
     assert [one.exploration for one in audit.tried] == [0.8, 0.1, 0.4]
     assert audit.messages == len(messages)
     assert audit.exploration == pytest.approx(

@@ -62,8 +62,11 @@ def test_a_readout_compares_arms_and_policies(workspace: Workspace, capsys: pyte
     page = (workspace.agent_reports("spring") / "experiment.html").read_text()
     assert "Its policies beside each other" in page
     assert own["sentence"].split(":")[0] in page
-    assert main(["agent", "readout", "spring"]) == 0
-    assert "not told apart yet" in capsys.readouterr().out
+    assert main(["agent", "readout", "spring", "--control", "steady", "--peeking"]) == 0
+    said = capsys.readouterr().out
+    assert "lints and steady are not told apart yet" in said
+    assert ", however often one looks)" in said
+    assert "agent and holdout differ by" in said
 
 
 def test_an_agent_without_a_holdout_can_still_compare_its_policies(
