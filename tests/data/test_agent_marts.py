@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from random_shop import Shop
 from real_dbt import Warehouse
 
+from recommender.agents.agent import Variant
 from recommender.agents.attribution import AGENT_OUTCOME_SCHEMA, outcomes_of, rewards_of
 from recommender.agents.record import AGENT_DECISION_SCHEMA
 from recommender.agents.slots import SLOT_SCHEMA
@@ -20,17 +22,21 @@ from tests.agents.mailing import AGENT, START_MS, Mailing, run_days
 
 pytestmark = pytest.mark.slow
 
-ITEM_COLUMNS = [*SLOT_SCHEMA.names, "item_propensity"]
+LATER_COLUMNS = [*SLOT_SCHEMA.names, "item_propensity", "variant", "variant_share"]
+TWO = (Variant("lints", 0.5, "lints", 0.1, 0.0), Variant("fixed", 0.5, "fixed", 0.1, 0.0))
+SEVERAL = replace(AGENT, variants=TWO)
 
 
 def test_decisions_of_runs_and_of_the_moment_and_what_they_earned_become_marts(tmp_path: Path) -> None:
     warehouse = Warehouse.fed_from(tmp_path, tmp_path / "home")
     workspace = warehouse.workspace
-    records, events, _ = run_days(Mailing(people=200), AGENT, [0, 1, 2, 9])
+    first, bought, _ = run_days(Mailing(people=200), AGENT, [0])
+    others, more, _ = run_days(Mailing(people=200), SEVERAL, [1, 2, 9])
+    records, events = pa.concat_tables([first, others]), pa.concat_tables([bought, more])
     of_day = [records.filter(pc.equal(records["decided_at"], moment)) for moment in pc.unique(records["decided_at"])]
     folder = workspace.agent_decisions("spring")
     folder.mkdir(parents=True)
-    pq.write_table(of_day[0].drop_columns(ITEM_COLUMNS), folder / "first.parquet")  # by an earlier version
+    pq.write_table(of_day[0].drop_columns(LATER_COLUMNS), folder / "first.parquet")  # by an earlier version
     pq.write_table(of_day[1], folder / "second.parquet")
     pq.write_table(of_day[3], folder / "third.parquet")
     workspace.journal_agent_decisions.parent.mkdir(parents=True)
