@@ -40,6 +40,9 @@ def preferences_of(agent: Agent, model: AgentModel, audience: Audience, places: 
     """What each person's own policy thinks of them; `places` as in `variant_places`."""
     if not agent.variants:
         return model.preferences(agent, audience)
+    if len(places) == 1:  # a person alone: nothing to put together
+        variant = agent.variants[places[0]]
+        return model.of(variant.name).preferences(agent.taking(variant), audience)
     n, actions, windows = len(audience), len(agent.actions), len(agent.timing.windows)
     found = Preferences(np.zeros((n, actions)), np.zeros((n, windows)), np.zeros(n), np.zeros(n), np.zeros(n))
     for place, variant in enumerate(agent.variants):
