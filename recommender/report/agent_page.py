@@ -13,6 +13,7 @@ from recommender.report.agent_words import Words, day, reason_words, three_sente
 from recommender.report.marks import MARKS_STYLE, count_rows, dot_rows, heat_table, part_bars
 from recommender.report.page import STYLE
 from recommender.report.plots import Row, line_plot
+from recommender.report.policies_section import policies_section
 from recommender.report.sections import section, table
 
 __all__ = ["agent_page"]
@@ -30,7 +31,7 @@ def agent_page(insights: Figures, readout: Figures | None) -> str:
     """HTML of `find_insights`' values and of the readout of the agent's own experiment, where it has one;
     self-contained: no script, no address."""
     words = Words.of(insights)
-    makers = (_over_time, _segments, _moments, _places, _fatigue, _sent, _silence, _prices)
+    makers = (_over_time, _policies, _segments, _moments, _places, _fatigue, _sent, _silence, _prices)
     parts = [make(insights, readout, words) for make in makers]
     title = f"What the agent {insights['agent']} does and brings"
     return (
@@ -80,6 +81,10 @@ def _over_time(insights: Figures, readout: Figures | None, words: Words) -> str:
         f"<figure>{plot}<figcaption>Day of the experiment</figcaption></figure>",
         table(["day", "arm", "people", "difference a person"], rows, "The figures of all days"),
     )
+
+
+def _policies(insights: Figures, readout: Figures | None, words: Words) -> str:
+    return policies_section(readout, words)
 
 
 def _segments(insights: Figures, readout: Figures | None, words: Words) -> str:
