@@ -6,17 +6,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.agents import REMEMBERED_MS, AgentAtWork, read_agent_decisions
-from recommender.agents.agent import NOTHING
+from recommender.agents.agent import CAP_DAYS, NOTHING
 from recommender.agents.audience import CONSENT, Audience
-from recommender.agents.audit import Audit, audit_run
+from recommender.agents.audit import Audit, audit_earlier, audit_run
 from recommender.agents.consents import with_consents
 from recommender.agents.published_audience import PublishedAudience
 from recommender.agents.record import sends_of
 from recommender.agents.sends import SEND_SCHEMA
+from recommender.events import DAY_MS
 from recommender.workspace import Workspace
 from services.consent_log import said_consents
 
-__all__ = ["audit_agent"]
+__all__ = ["audit_agent", "audit_since"]
+
+HOUR_MS = 3_600_000
+JUDGED = ("decision_id", "arm", "propensity", *(f"{name}_propensity" for name in ("send", "action", "window", "item")))
 
 
 def audit_agent(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> Audit | None:
@@ -32,6 +36,24 @@ def audit_agent(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> A
     given = _until(given, decided_ms)["action"]
     counts = {row["values"]: row["counts"] for row in pc.value_counts(given).to_pylist() if row["values"] != NOTHING}
     return audit_run(work.agent, audience, records, _messages(workspace, decided_ms), counts)
+
+
+def audit_since(workspace: Workspace, work: AgentAtWork) -> Audit | None:
+    """Judge what the agent's file as it is has decided in runs and in the moment, as far back as its caps look (earlier
+    messages were judged when they were the latest); None before the first run.
+
+    Messages of other agents count when a run is judged, not here: one that came later is theirs to answer for.
+    """
+    published = PublishedAudience.open(workspace.agent_audience(work.agent.name))
+    if published is None:
+        return None
+    frequency = work.agent.frequency
+    days = max((CAP_DAYS[cap.per] for cap in frequency.caps), default=0)
+    span_ms = max(2 * days * DAY_MS, round(2 * frequency.cool_down_hours * HOUR_MS), DAY_MS)
+    columns = list(dict.fromkeys([*SEND_SCHEMA.names, *JUDGED, "decided_at", "agent_version"]))
+    records = read_agent_decisions(workspace, work.agent.name, columns, published.decided_ms - span_ms)
+    own = records.filter(pc.equal(records["agent_version"], work.version))
+    return audit_earlier(work.agent, Audience(published.table), own)
 
 
 def _consenting(workspace: Workspace, work: AgentAtWork, published: PublishedAudience, decided_ms: int) -> Audience:

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from monitoring.slack_messages import agent_stopped, messages_refused
-from orchestration.agent_audit import audit_agent
+from orchestration.agent_audit import audit_agent, audit_since
 from orchestration.agent_facts import (
     due_agents,
     message_facts,
@@ -38,6 +38,7 @@ AGENTS = dg.DynamicPartitionsDefinition(name="agents")
 DELIVERY_SECONDS = 120.0
 
 GUARDRAILS, EXPLORATION, SAMPLE_RATIO, TAKEN = "guardrails", "exploration", "sample_ratio", "taken_by_the_receiver"
+EARLIER = "earlier_guardrails"
 
 
 @dg.asset(group_name="decision", partitions_def=AGENTS, kinds={"parquet"}, deps=["events", "users", "user_states"])
@@ -58,6 +59,7 @@ def agent_policy(context: dg.AssetExecutionContext, ring: Ring) -> dg.Materializ
             GUARDRAILS, asset="agent_messages", blocking=True, description="Nothing forbidden was decided."
         ),
         dg.AssetCheckSpec(EXPLORATION, asset="agent_messages", description="Exploration keeps to its budget."),
+        dg.AssetCheckSpec(EARLIER, asset="agent_messages", description="Runs and decisions in the moment keep caps."),
     ],
 )
 def agent_messages(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
@@ -71,7 +73,8 @@ def agent_messages(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[An
     if audit is None:
         told = "an earlier moment, whose audience is not there any more"
         yield from (
-            dg.AssetCheckResult(passed=True, check_name=one, description=told) for one in (GUARDRAILS, EXPLORATION)
+            dg.AssetCheckResult(passed=True, check_name=one, description=told)
+            for one in (GUARDRAILS, EXPLORATION, EARLIER)
         )
         return
     if not audit.is_sound:
@@ -89,6 +92,14 @@ def agent_messages(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[An
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{share:.1%} of {audit.messages:,} messages explored, of {audit.exploration:.1%} allowed",
         metadata={"explored": share, "allowed": audit.exploration},
+    )
+    # Never blocking: what was sent cannot be called back, and would hold messages back until no cap looks at it.
+    earlier = audit_since(space, work)
+    yield dg.AssetCheckResult(
+        passed=earlier is None or earlier.is_sound,
+        check_name=EARLIER,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=earlier.sentence if earlier else "nothing was decided before",
     )
 
 

@@ -17,9 +17,10 @@ from scipy.stats import binom
 from recommender.agents.agent import CAP_DAYS, NOTHING, WEEKDAYS, Agent, Cap
 from recommender.agents.agent_model import PRIOR
 from recommender.agents.audience import DEED, Audience
+from recommender.agents.record import sends_of
 from recommender.events import DAY_MS
 
-__all__ = ["Audit", "Tried", "audit_run"]
+__all__ = ["Audit", "Tried", "audit_earlier", "audit_run"]
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 EXAMPLES = 3
@@ -97,11 +98,26 @@ def audit_run(
     run = _Sent.of(agent, audience, sent)
     broken = dict(_broken(agent, audience, records, run, messages, given))
     users = {name: pc.unique(found).to_pylist() for name, found in broken.items()}
-    own = sent.filter(pc.equal(sent["arm"], "agent"))
+    return _audit(users, _tried(agent, sent.filter(pc.equal(sent["arm"], "agent"))))
+
+
+def audit_earlier(agent: Agent, audience: Audience, records: pa.Table) -> Audit:
+    """Judge decisions of many runs and moments, all by this same file of the agent, as far as that needs nothing of the
+    audience that there was: holdout, propensities, and caps and cool-down among these decisions' own messages, for
+    people whose time zone the audience of today knows.
+    """
+    known = pc.is_in(records["user_id"], value_set=pa.array(audience.user_ids, pa.string()))
+    sent = records.filter(pc.and_(known, pc.not_equal(records["action"], NOTHING)))
+    run = _Sent.of(agent, audience, sent)
+    broken = [*_of_records(records), *_too_often(agent, audience, run, sends_of(sent))]
+    return _audit({name: pc.unique(found).to_pylist() for name, found in broken}, ())
+
+
+def _audit(users: Mapping[str, list[str]], tried: tuple[Tried, ...]) -> Audit:
     return Audit(
         {name: len(found) for name, found in users.items()},
         {name: found[:EXAMPLES] for name, found in users.items() if found},
-        _tried(agent, own),
+        tried,
     )
 
 
@@ -142,13 +158,8 @@ def _broken(
     agent: Agent, audience: Audience, records: pa.Table, run: _Sent, messages: pa.Table, given: Mapping[str, int]
 ) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """Guardrail and the people for whom it was broken."""
-    sent, ids = run.table, records["decision_id"]
-    yield "one decision each", records["user_id"].filter(pc.invert(_firsts(ids)))
-    parts = [records[f"{name}_propensity"].to_numpy() for name in ("send", "action", "window", "item")]
-    whole = records["propensity"].to_numpy()
-    wrong = ~((whole > 0) & (whole <= 1) & (np.abs(np.prod(parts, axis=0) - whole) <= 1e-9))
-    yield "propensity", records["user_id"].filter(pa.array(wrong))
-    yield "holdout", run.users(pc.equal(sent["arm"], "holdout").to_numpy())
+    sent = run.table
+    yield from _of_records(records)
     yield "audience", run.users(run.rows < 0)
     yield "eligibility", run.users(~agent.eligibility.where.holds(audience, run.rows))
     for action in agent.actions:
@@ -161,6 +172,24 @@ def _broken(
             yield f"inventory {action.name}", run.users(own & over)
     yield "timing", run.users(_outside(agent, run))
     yield from _too_soon(agent, audience, run)
+    yield from _too_often(agent, audience, run, messages)
+
+
+def _of_records(records: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """What the records alone tell."""
+    yield "one decision each", records["user_id"].filter(pc.invert(_firsts(records["decision_id"])))
+    parts = [records[f"{name}_propensity"].to_numpy() for name in ("send", "action", "window", "item")]
+    whole = records["propensity"].to_numpy()
+    wrong = ~((whole > 0) & (whole <= 1) & (np.abs(np.prod(parts, axis=0) - whole) <= 1e-9))
+    yield "propensity", records["user_id"].filter(pa.array(wrong))
+    held = pc.and_(pc.equal(records["arm"], "holdout"), pc.not_equal(records["action"], NOTHING))
+    yield "holdout", records["user_id"].filter(held)
+
+
+def _too_often(
+    agent: Agent, audience: Audience, run: _Sent, messages: pa.Table
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Cool-down and caps, of the run's messages among all."""
     if agent.frequency.cool_down_hours > 0:
         cool_down_ms = round(agent.frequency.cool_down_hours * HOUR_MS)
         yield "cool-down", run.users(_too_many(run, messages, cool_down_ms, 1))

@@ -12,7 +12,7 @@ import pytest
 from recommender.agents.agent import NOTHING, Agent, Cap, Eligibility, Frequency
 from recommender.agents.agent_model import COLD, AgentModel
 from recommender.agents.audience import Audience
-from recommender.agents.audit import Audit, audit_run
+from recommender.agents.audit import Audit, audit_earlier, audit_run
 from recommender.agents.beliefs import Beliefs
 from recommender.agents.deciding import Run, decide_for
 from recommender.agents.record import sends_of
@@ -66,6 +66,24 @@ def test_a_week_of_sound_runs_is_believed() -> None:
     assert len(sent) > 400  # most people got both of their week's messages
     assert given["voucher"] == 50
     assert audit.sentence == f"all {len(audit.broken)} guardrails held"
+
+
+def test_what_a_file_decided_in_a_week_is_judged_together() -> None:
+    """Each day by itself is sound; that two of them have too many for one person only both together tell."""
+    sent, days = SEND_SCHEMA.empty_table(), []
+    for day in range(7):
+        days.append(decide_for(AGENT, AUDIENCE, Sends.of(sent, AUDIENCE), Run(START_MS + day * DAY_MS, "v1")))
+        sent = pa.concat_tables([sent, sends_of(days[-1])])
+    assert audit_earlier(AGENT, AUDIENCE, pa.concat_tables(days)).is_sound
+    blind = [one_run(), decide_for(AGENT, AUDIENCE, Sends.of(sent.slice(0, 0), AUDIENCE), Run(START_MS + DAY_MS, "v1"))]
+    assert all(audited(day).is_sound for day in blind)
+    both = broken(audit_earlier(AGENT, AUDIENCE, pa.concat_tables(blind)))
+    assert both["cap 1 a month of voucher"] > 0
+    assert "cap 1 a day" not in both
+    departed = Audience.read(AUDIENCE.table.slice(0, 1))
+    assert sum(broken(audit_earlier(AGENT, departed, pa.concat_tables(blind))).values()) <= len(both)
+    held = of_arm(pa.concat_tables(days), "holdout")
+    assert broken(audit_earlier(AGENT, AUDIENCE, held)).keys() == {"holdout"}
 
 
 def sent_rows(records: pa.Table) -> np.ndarray:

@@ -60,7 +60,8 @@ def test_a_run_learns_decides_and_is_read_out(workspace: Workspace, instance: dg
         result = run(workspace, instance, f"2026-06-0{day}T06:00")
         assert result.success
         assert checks(result) == {
-            "guardrails": True, "exploration": True, "taken_by_the_receiver": True, "sample_ratio": True,
+            "guardrails": True, "exploration": True, "earlier_guardrails": True, "taken_by_the_receiver": True,
+            "sample_ratio": True,
         }  # fmt: skip
     learnt, told = metadata(result, "agent_policy"), metadata(result, "agent_messages")
     assert learnt["decisions"] == PEOPLE  # those of the first day, whose two days are over
@@ -114,6 +115,21 @@ def test_decisions_that_break_a_guardrail_are_not_handed_over(
     assert result.asset_materializations_for_node("agent_deliveries") == []
     (found,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "guardrails"]
     assert found.description.startswith("timing: ")
+
+
+def test_what_an_earlier_run_broke_is_told_and_holds_nothing_back(
+    workspace: Workspace, instance: dg.DagsterInstance
+) -> None:
+    run(workspace, instance)
+    (path,) = workspace.agent_decisions("spring").glob("*.parquet")
+    records = pq.read_table(path)
+    place = records.schema.get_field_index("propensity")
+    pq.write_table(records.set_column(place, "propensity", pc.multiply(records["propensity"], 0.9)), path)
+    result = run(workspace, instance, "2026-06-02T06:00")
+    assert result.success
+    assert (checks(result)["guardrails"], checks(result)["earlier_guardrails"]) == (True, False)
+    (found,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "earlier_guardrails"]
+    assert found.description.startswith("propensity: ")
 
 
 def test_what_a_receiver_refuses_is_told(
