@@ -379,6 +379,11 @@ class ItemTable:
         return list(self.index)
 
     @cached_property
+    def titles(self) -> pa.StringArray:
+        """The titles by item index."""
+        return _one_chunk(self.table["title"])
+
+    @cached_property
     def newest_first(self) -> npt.NDArray[np.int64]:
         """Item indexes by `listed_ms`, the latest first, of equals the lower index."""
         return np.argsort(-self.integers("listed_ms"), kind="stable")

@@ -186,8 +186,8 @@ def _slate_columns(
     scored: Scored, scores: npt.NDArray[np.float32], slate: npt.NDArray[np.int64], items: ItemTable
 ) -> dict[str, Any]:
     """The record's `slate_*` and `candidate_*` columns; `slate` holds rows of `scored`, first shown first."""
-    names, titles = items.names, items.table["title"]
-    item_ids = [names[item] for item in scored.item_index.tolist()]
+    titles = items.titles
+    item_ids = list(map(items.names.__getitem__, scored.item_index.tolist()))
     return {
         "slate_item_ids": [item_ids[row] for row in slate],
         "slate_titles": [titles[row].as_py() for row in scored.item_index[slate].tolist()],

@@ -57,7 +57,9 @@ class _Shelf:
         self._room = [dict.fromkeys(cap.codes[plan.order].tolist(), cap.limit) for cap in plan.caps]
         self._codes = [cap.codes.tolist() for cap in plan.caps]
         pinned = set(plan.pins.values())
-        rows = [row for row in plan.order.tolist() if row not in pinned]
+        rows: list[int] = plan.order.tolist()
+        if pinned:
+            rows = [row for row in rows if row not in pinned]
         self.pool: list[int] = rows[:pool]
         self.rest: list[int] = rows[pool:]
         for row in pinned:

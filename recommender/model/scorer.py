@@ -118,5 +118,5 @@ class RankingModel:
 def _scored(candidates: Candidates, features: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> Scored:
     """One user's."""
     names = candidates.generators
-    sources = [names[place] for place in candidates.source.tolist()]
+    sources = list(map(names.__getitem__, candidates.source.tolist()))
     return Scored(candidates.item_index, scores, features, sources, names, candidates.retrieval_scores)

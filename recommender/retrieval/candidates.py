@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from scipy import sparse
 
+from recommender.compiled import compiled
 from recommender.events import DAY_MS
 from recommender.person_state import People
 from recommender.retrieval.panels import Panel
@@ -233,9 +234,8 @@ class Candidates:
     @cached_property
     def relative(self) -> Floats:
         """`retrieval_scores` as shares of each generator's highest score for the user; 0 where it has none."""
-        best: Floats = np.where(self.best > 0, self.best, np.float32(np.inf)).astype(np.float32, copy=False)
-        found: Floats = self.retrieval_scores / (best if len(best) == 1 else best[self.user_row])
-        found += np.float32(0)  # a score below 0 of one who knows nothing better: 0, not −0
+        found = np.empty_like(self.retrieval_scores)
+        _relate(self.offsets, self.retrieval_scores, self.best, found)
         return found
 
     @classmethod
@@ -267,6 +267,16 @@ class Candidates:
             self.proposers[rows],
         )
         return Candidates(offsets, *picked, self.generators)
+
+
+@compiled("const int64[::1]", "const float32[:, ::1]", "const float32[:, ::1]", "float32[:, ::1]")
+def _relate(offsets: Integers, scores: Floats, best: Floats, relative: Floats) -> None:
+    for user in range(len(offsets) - 1):
+        for candidate in range(offsets[user], offsets[user + 1]):
+            for generator in range(scores.shape[1]):
+                highest = best[user, generator]
+                # A score below 0 of one who knows nothing better is 0 as well.
+                relative[candidate, generator] = scores[candidate, generator] / highest if highest > 0 else 0
 
 
 @dataclass(frozen=True)

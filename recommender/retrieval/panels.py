@@ -222,7 +222,7 @@ class SharedScores:
 
     def __init__(self, values: Floats) -> None:
         self.values = values
-        self.highest = np.float32(max(values.max(initial=0), 0))
+        self.highest = np.array([max(values.max(initial=0), 0)], dtype=np.float32)
 
     @cached_property
     def order(self) -> Integers:
@@ -271,7 +271,7 @@ class SharedPanel:
         return np.asarray(self.shared.values[item])
 
     def best(self) -> Floats:
-        return np.full(self.n_users, self.shared.highest, dtype=np.float32)
+        return self.shared.highest if self.n_users == 1 else np.repeat(self.shared.highest, self.n_users)
 
 
 def panel_of(product: sparse.csr_matrix) -> Panel:

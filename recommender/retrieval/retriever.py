@@ -205,6 +205,9 @@ def _propose(panels: Panels, limits: Sequence[int], excluded: Excluded, n_users:
 def _given(item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
     """The same items for every user; nobody proposed them."""
     n_given = len(item_index)
+    if n_users == 1:
+        nobody = np.zeros(n_given, dtype=np.int64)
+        return _Chosen(np.array([0, n_given]), nobody, item_index, nobody, nobody)
     user, item = np.repeat(np.arange(n_users), n_given), np.tile(item_index, n_users)
     nobody = np.zeros(len(item), dtype=np.int64)
     return _Chosen(np.arange(n_users + 1) * n_given, user, item, nobody, nobody)

@@ -51,6 +51,8 @@ class PopularSegmentGenerator:
     name: str = "popular_segment"
 
     def scores(self, batch: UserBatch) -> Panel:
+        if len(batch) == 1:
+            return self._of_one(batch).follow(self.shares)
         users, at = batch.users, batch.contexts
         known = {
             "country": users.texts("country"),
@@ -58,15 +60,20 @@ class PopularSegmentGenerator:
             "channel": _first_known(at.channel, users.texts("channel")),
         }
         place = np.stack([self._rows(kind, texts) for kind, texts in known.items()], axis=1)
-        if len(batch) == 1:
-            own = place[0][place[0] >= 0]
-            weights = np.full(len(own), 1.0 / max(len(own), 1), dtype=np.float32)
-            return Seeds(own, weights, np.array([0, len(own)]), len(self.names)).follow(self.shares)
         user, kind = np.nonzero(place >= 0)
         count = (place >= 0).sum(axis=1)
         starts = np.concatenate([[0], np.cumsum(count)])
         weights = (1.0 / count[user]).astype(np.float32)
         return Seeds(place[user, kind], weights, starts, len(self.names)).follow(self.shares)
+
+    def _of_one(self, batch: UserBatch) -> Seeds:
+        """The segments of a batch of one, without its columns."""
+        users, at = batch.users, batch.contexts
+        country, device, channel = (str(users.texts(name)[0]) for name in ("country", "device", "channel"))
+        keys = f"country:{country}", f"device:{at.device[0] or device}", f"channel:{at.channel[0] or channel}"
+        own = [self._row[key] for key in keys if key in self._row]
+        weights = np.full(len(own), 1.0 / max(len(own), 1), dtype=np.float32)
+        return Seeds(np.array(own, dtype=np.int64), weights, np.array([0, len(own)]), len(self.names))
 
     def _rows(self, kind: str, segments: pa.Array | Sequence[str]) -> npt.NDArray[np.int64]:
         """Row of each person's segment; −1 for none, or one too small to have a list."""

@@ -15,7 +15,7 @@ from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.item_vectors import ItemVectors, item_vectors
 from recommender.retrieval.panels import Columns, DensePanel, Panel
 from recommender.retrieval.seeds import Seeds, seed_room
-from recommender.retrieval.weights import weigh_mind
+from recommender.retrieval.weights import scale_to_one, weigh_mind
 from recommender.states import ItemTable
 
 __all__ = ["SequenceConfig", "SequenceGenerator", "fit_sequence", "suggested_vectors"]
@@ -58,8 +58,8 @@ class SequenceGenerator:
 
     def scores(self, batch: UserBatch) -> Panel:
         people = self._mind(batch).fold(self.vectors)
-        length = np.sqrt((people.astype(np.float64) ** 2).sum(axis=1))
-        seeds = Seeds.dense((people / np.maximum(length, 1e-9)[:, None]).astype(np.float32))
+        scale_to_one(people)
+        seeds = Seeds.dense(people)
         return DensePanel(np.maximum(seeds.fold(self._covered), np.float32(0)), self._columns)
 
     @cached_property

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from recommender.compiled import compiled
 from recommender.events import DAY_MS
 
-__all__ = ["fade_history", "weigh_by_taste", "weigh_due", "weigh_mind", "weigh_session"]
+__all__ = ["fade_history", "scale_to_one", "weigh_by_taste", "weigh_due", "weigh_mind", "weigh_session"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -124,3 +124,15 @@ def weigh_mind(
                 seeds[n], weights[n] = item[event], np.exp2(fade)
                 n += 1
     bounds[len(offsets) - 1] = n
+
+
+@compiled("float32[:, ::1]")
+def scale_to_one(rows: Floats) -> None:
+    """Make each row one of length 1, in place; one of length 0 stays as it is."""
+    for row in range(len(rows)):
+        square = 0.0
+        for column in range(rows.shape[1]):
+            square += np.float64(rows[row, column]) ** 2
+        length = max(math.sqrt(square), 1e-9)
+        for column in range(rows.shape[1]):
+            rows[row, column] = rows[row, column] / length
