@@ -36,6 +36,7 @@ from services.agent_log import (
 from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
 from services.consent_log import consents_of, open_consents, store_consents
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
+from services.deed_log import Stops, deeds_of
 from services.erasure_log import ERASURE_TABLES, NOT_ERASED, begin_erasure, erasure_status, is_being_erased
 from services.journal_export import export_journal, export_table
 from services.journal_rows import decision_row, event_row
@@ -104,7 +105,7 @@ class LiveEvents:
 class ToldOf:
     """`people`: all ids of one person, their own first; `sends`: the messages that were decided in the moment (when,
     agent, action, channel) and `latest_send` the number of the last; `consents` in SAID_CONSENT_SCHEMA; `taken`:
-    action → messages.
+    action → messages; `deeds`: event type → when they last did it, of those that stop messages.
     """
 
     people: tuple[str, ...]
@@ -112,6 +113,7 @@ class ToldOf:
     latest_send: int
     consents: pa.Table
     taken: Mapping[str, int]
+    deeds: Mapping[str, int]
 
 
 class Journal:
@@ -196,12 +198,15 @@ class Journal:
         except FileNotFoundError:
             return 0
 
-    def checkpoint(self) -> None:
-        """Move the log into the database: most of it beside other writers, the rest in turn, for the log begins anew
-        only when nothing is left in it. Raises sqlite3.Error."""
-        self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
-        with self.turn():
-            self._connection.execute("pragma wal_checkpoint(passive)").fetchall()
+    def checkpoint(self, most_bytes: int = 0) -> None:
+        """Move the log into the database beside other writers; where more than so many bytes of log are in use by then,
+        the rest in turn, for the log begins anew only when nothing is left in it. Raises sqlite3.Error."""
+        move = "pragma wal_checkpoint(passive)"
+        ((_, pages, moved),) = self._connection.execute(move).fetchall()
+        ((page_bytes,),) = self._connection.execute("pragma page_size").fetchall()
+        if moved < pages and pages * page_bytes > most_bytes:
+            with self.turn():
+                self._connection.execute(move).fetchall()
 
     def live_events(self, user_ids: Sequence[str], since_ms: int, until_seq: int | None = None) -> LiveEvents:
         """Events of these users, and of the anonymous ids identified as them, recorded at or after `since_ms`."""
@@ -227,16 +232,19 @@ class Journal:
         """What an agent decided in the moment: the columns of AGENT_DECISION_SCHEMA, times in milliseconds."""
         return agent_decision(self._connection, decision_id)
 
-    def told_of(self, user_id: str, since_ms: int, agent: str, limited: Sequence[str]) -> ToldOf:
-        """What was recorded of a person that an agent's guardrails ask for, messages since a moment, and how much of
-        its `limited` actions is gone.
+    def told_of(
+        self, user_id: str, since_ms: int, agent: str, limited: Sequence[str], stops: Stops | None = None
+    ) -> ToldOf:
+        """What was recorded of a person that an agent's guardrails ask for, messages since a moment, deeds that stop
+        them, and how much of its `limited` actions is gone.
         """
         run = self._connection
         people = (user_id, *(alias for (alias,) in run.execute(_ALIASES, (user_id,))))
         # The number before the messages: one that comes in between is then seen and not said to be.
         latest = latest_send(run, people)
         taken = {action: taken_from_stock(run, agent, action) for action in limited}
-        return ToldOf(people, tuple(sends_to(run, people, since_ms)), latest, consents_of(run, people), taken)
+        deeds = {} if stops is None else deeds_of(run, people, stops)
+        return ToldOf(people, tuple(sends_to(run, people, since_ms)), latest, consents_of(run, people), taken, deeds)
 
     def is_being_erased(self, user_id: str) -> bool:
         """Whether a person's erasure is under way, so that what is stored of them elsewhere must not be used."""

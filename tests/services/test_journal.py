@@ -277,6 +277,24 @@ def test_events_are_synced_when_acknowledged_and_decisions_soon_after(tmp_path):
     journal.close()
 
 
+def test_moving_the_log_holds_nobody_up_unless_too_much_of_it_is_left(tmp_path):
+    """A reader in the middle of its look keeps what came after it from being moved; a writer has its turn meanwhile."""
+    path = tmp_path / "journal.db"
+    with closing(Journal(path)) as journal, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        journal.append([Entry(decision=decision("before"))])
+        reader.execute("begin")
+        assert reader.execute("select count(*) from decisions").fetchone() == (1,)
+        journal.append([Entry(decision=decision("after"))])
+        with closing(Journal(path)) as other, other.turn():
+            journal.checkpoint(most_bytes=1 << 20)  # does not wait for the turn to end
+            waiting = threading.Thread(target=journal.checkpoint, args=(0,))
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive()
+        waiting.join(10)
+        assert not waiting.is_alive()
+
+
 @pytest.mark.slow
 def test_the_log_is_emptied_beside_a_writer_that_never_rests(tmp_path):
     """5,000 decisions of 10 kB are 50 MB; the log stays a fraction of that, and everything is in the journal."""
