@@ -21,7 +21,7 @@ from recommender.online_store import FILLED_ID
 from recommender.states import USER_STATE_SCHEMA, UserStates, empty_state
 from recommender.workspace import Workspace, write_bytes_atomically
 
-__all__ = ["materialise_users"]
+__all__ = ["answering", "materialise_users", "read_ledger", "write_ledger"]
 
 BATCH_USERS = 1_000  # one SQLite transaction each
 _CUT_KEY, _STORE_KEY = b"as_of_ms", b"online_store"
@@ -41,7 +41,7 @@ def materialise_users(
     Raises NotReadyError when the mart has no snapshot at the cut or a Redis does not answer, IntegrityError for an
     older cut.
     """
-    held_cut, held_users = _ledger(workspace)
+    held_cut, held_users = read_ledger(workspace)
     if as_of_ms < held_cut and not rewind:
         raise IntegrityError(
             f"a materialisation at {as_of_ms} into a store that serves {held_cut}.",
@@ -52,13 +52,13 @@ def materialise_users(
     gone = held_users.filter(pc.invert(pc.is_in(held_users, value_set=states["user_id"].combine_chunks())))
     apply(workspace)
     # First the union: after a crash half way the next run still knows everyone who may be in the store.
-    _write_ledger(workspace, max(as_of_ms, held_cut), pa.concat_arrays([states["user_id"].combine_chunks(), gone]))
+    write_ledger(workspace, max(as_of_ms, held_cut), pa.concat_arrays([states["user_id"].combine_chunks(), gone]))
     store = open_store(workspace)
-    with _answering(workspace):
+    with answering(workspace):
         _write(store, states, progress)
         _write(store, _emptied(gone, as_of_ms), None)
         _write(store, _filled(as_of_ms), None)
-    _write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
+    write_ledger(workspace, as_of_ms, states["user_id"].combine_chunks())
     return {"users_written": states.num_rows, "users_emptied": len(gone)}
 
 
@@ -97,7 +97,7 @@ def _write(store: Any, states: pa.Table, progress: Progress | None) -> None:
 
 
 @contextmanager
-def _answering(workspace: Workspace) -> Iterator[None]:
+def answering(workspace: Workspace) -> Iterator[None]:
     """Tell a Redis that is not there, full or closed to us in a sentence; its own errors never name the password."""
     if (store := online_store(workspace)).kind == "sqlite":
         yield
@@ -114,7 +114,7 @@ def _answering(workspace: Workspace) -> Iterator[None]:
         ) from problem
 
 
-def _ledger(workspace: Workspace) -> tuple[int, pa.StringArray]:
+def read_ledger(workspace: Workspace) -> tuple[int, pa.StringArray]:
     """The cut that the store serves and the users it holds; cut 0 and nobody before the first time."""
     path, store = _ledger_path(workspace), online_store(workspace)
     nothing = 0, pa.array([], pa.string())
@@ -126,7 +126,7 @@ def _ledger(workspace: Workspace) -> tuple[int, pa.StringArray]:
     return int(table.schema.metadata[_CUT_KEY]), table["user_id"].combine_chunks()
 
 
-def _write_ledger(workspace: Workspace, as_of_ms: int, user_ids: pa.StringArray) -> None:
+def write_ledger(workspace: Workspace, as_of_ms: int, user_ids: pa.StringArray) -> None:
     sink = pa.BufferOutputStream()
     told = {_CUT_KEY: str(as_of_ms), _STORE_KEY: online_store(workspace).words}
     pq.write_table(pa.table({"user_id": user_ids}).replace_schema_metadata(told), sink)

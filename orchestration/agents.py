@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from recommender.agents.agent_model import load_agent_model, save_agent_model
 from recommender.agents.audience import Audience
 from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run, decide_for
+from recommender.agents.erased_sends import sent_to_erased
 from recommender.agents.learning import learn
 from recommender.agents.published_audience import PublishedAudience, publish_audience
 from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, read_records, sends_of
@@ -191,9 +193,11 @@ def _left_in_stock(workspace: Workspace, agent: Agent) -> dict[str, int]:
     if not limited:
         return {}
     given = read_agent_decisions(workspace, agent.name, ["action"], of_runs=True)["action"]
-    taken = online_stock(workspace, agent.name)
+    taken = Counter(online_stock(workspace, agent.name))
+    for path in workspace.agent_decisions(agent.name).glob("*.parquet"):
+        taken.update(sent_to_erased(path))
     return {
-        name: max(0, limit - taken.get(name, 0) - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
+        name: max(0, limit - taken[name] - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
         for name, limit in limited.items()
         if name != NOTHING
     }

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestration.cli_agent import add_agent_verbs
+from orchestration.cli_erase import add_erase_verb
 from orchestration.cli_events import add_event_verbs
 from orchestration.cli_experiment import add_experiment_verbs
 from orchestration.cli_policy import add_policy_verbs
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_placements,
         add_release_verbs,
         add_event_verbs,
+        _add_erase,
         _add_policy,
         _add_agent,
         add_experiment_verbs,
@@ -70,6 +72,10 @@ def _add_demo(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
     demo.add_argument("--once", action="store_true", help="end after the summary")
     demo.set_defaults(action=_demo)
+
+
+def _add_erase(verbs: Verbs) -> None:
+    add_erase_verb(verbs, _show)
 
 
 def _add_policy(verbs: Verbs) -> None:

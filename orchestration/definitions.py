@@ -9,6 +9,7 @@ import dagster as dg
 
 from orchestration.defs.agents import agent_assets, agent_sensors
 from orchestration.defs.data import build_data
+from orchestration.defs.erasures import erasure_sensors
 from orchestration.defs.features import build_features
 from orchestration.defs.model import model_assets
 from orchestration.defs.monitoring import monitoring_assets, monitoring_sensors
@@ -37,7 +38,7 @@ def build_definitions(workspace: Workspace, resource_overrides: Mapping[str, Any
         asset_checks=[*data_checks, *feature_checks],
         jobs=build_jobs(),
         schedules=[daily_refresh],
-        sensors=[*monitoring_sensors(), *release_sensors(), *agent_sensors()],
+        sensors=[*monitoring_sensors(), *release_sensors(), *agent_sensors(), *erasure_sensors()],
         resources=resources,
         # One fat process: the multiprocess executor pays about 10 s of imports a step.
         executor=dg.in_process_executor,

@@ -18,7 +18,7 @@ _everything = _groups("data", "features", "model", "decision", "monitoring") - _
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """The seven ways to turn the wheel."""
+    """The eight ways to turn the wheel."""
     return [
         dg.define_asset_job("ring", _everything, description="From raw files to a verdict on a new bundle."),
         dg.define_asset_job(
@@ -45,6 +45,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             "agents",
             _agents,
             description="An agent learns, decides for its whole audience, hands its messages over and is read out.",
+        ),
+        dg.define_asset_job(
+            "erase",
+            dg.AssetSelection.assets("journal", "erasures"),
+            description="People taken out of every store, as soon as that was asked for; every refresh does it too.",
         ),
         dg.define_asset_job(
             "learn",

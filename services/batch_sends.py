@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recommender.agents.agent import NOTHING
+from recommender.agents.erased_sends import sent_to_erased
 from recommender.agents.run_files import moment_of_file
 from recommender.agents.turns import Turns
 from recommender.events import DAY_MS
@@ -116,6 +117,7 @@ def _counts(path: Path) -> Iterator[tuple[str, int]]:
     for entry in pc.value_counts(actions.combine_chunks().cast(pa.string())).to_pylist():
         if entry["values"] != NOTHING:
             yield entry["values"], entry["counts"]
+    yield from sent_to_erased(path).items()
 
 
 def _hashes(people: Sequence[str] | pa.Array) -> npt.NDArray[np.uint64]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from services.records import ANONYMOUS_PREFIX, Erasure, anonymous_user
 
 __all__ = [
     "ERASURE_TABLES", "EXPORTED_HASHES", "NOT_ERASED", "PendingErasure", "begin_erasure", "end_erasures",
-    "erasure_status", "is_being_erased", "pending_erasures", "remember_hashes",
+    "erasure_status", "erasure_told", "is_being_erased", "pending_erasures", "remember_hashes",
 ]  # fmt: skip
 
 # `people` counts ids. `erasing` holds them until everything is done, `erased` their hashes from then on.
@@ -115,6 +116,17 @@ def erasure_status(connection: sqlite3.Connection, erasure_id: str) -> dict[str,
     return None if found is None else dict(zip(("asked_ms", "done_ms", "people"), found, strict=True))
 
 
+def erasure_told(erasure_id: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of an erasure; moments are of the service's clock, ISO 8601."""
+    return {
+        "erasure_id": erasure_id,
+        "state": "under way" if status["done_ms"] is None else "done",
+        "ids": status["people"],
+        "asked_at": _moment(status["asked_ms"]),
+        "done_at": None if status["done_ms"] is None else _moment(status["done_ms"]),
+    }
+
+
 def pending_erasures(connection: sqlite3.Connection) -> list[PendingErasure]:
     """What is under way, the oldest first."""
     found = []
@@ -183,3 +195,7 @@ def _hash(key: str, user_id: str) -> str:
 
 def _marks(people: Sequence[str]) -> str:
     return ", ".join("?" * len(people))
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.door import Door
+from services.erasure_log import erasure_told
 from services.message_fields import MAX_ID_LENGTH
 from services.records import Entry, Erasure
 from services.wire import Refusal, json_response
 
-__all__ = ["erase", "erasure", "erasure_told"]
+__all__ = ["erase", "erasure"]
 
 
 async def erase(request: Request, door: Door) -> Response:
@@ -31,23 +28,8 @@ async def erasure(request: Request, door: Door) -> Response:
     return _told(door, request.path_params["erasure_id"], 200)
 
 
-def erasure_told(erasure_id: str, status: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told of an erasure; moments are of the service's clock, ISO 8601."""
-    return {
-        "erasure_id": erasure_id,
-        "state": "under way" if status["done_ms"] is None else "done",
-        "ids": status["people"],
-        "asked_at": _moment(status["asked_ms"]),
-        "done_at": None if status["done_ms"] is None else _moment(status["done_ms"]),
-    }
-
-
 def _told(door: Door, erasure_id: str, code: int) -> Response:
     status = door.reader.erasure_status(erasure_id)
     if status is None:
         raise Refusal(404, "No erasure has this id.")
     return json_response(erasure_told(erasure_id, status), code)
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

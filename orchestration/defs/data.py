@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_dbt import dbt_assets
 
 from monitoring.validation import LANDED_TABLES
+from orchestration.erasures import erase_people
 from orchestration.fitness import fitness_specs, judge_tables
 from orchestration.resources import Ring
 from orchestration.sources import check_source
@@ -56,6 +57,13 @@ def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(metadata={**counts, **tended, "folder": str(ring.workspace.journal_events.parent)})
 
 
+@dg.asset(group_name="data", kinds={"sqlite", "parquet"}, deps=[journal])
+def erasures(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """People whose erasure was asked for are taken out of every store. What is left is the hash of each id, by which
+    the models that follow leave them out of the team's own files too."""
+    return dg.MaterializeResult(metadata=dict(erase_people(ring.workspace, context.log.info)))
+
+
 def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
     """Assets and checks of the group, for the dbt manifest at hand."""
 
@@ -68,4 +76,4 @@ def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.Asset
     def landed_tables_are_fit(context: dg.AssetCheckExecutionContext, ring: Ring) -> Iterator[dg.AssetCheckResult]:
         yield from judge_tables(ring, LANDED_TABLES, context.run.run_id)
 
-    return [raw_source, journal, canonical], [landed_tables_are_fit]
+    return [raw_source, journal, erasures, canonical], [landed_tables_are_fit]
