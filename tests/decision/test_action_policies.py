@@ -19,6 +19,7 @@ from recommender.decision.policies.proof import ProofConfig
 from recommender.decision.policies.protocol import choose, draw
 from recommender.decision.policies.pseudo_outcomes import best_action, steady_rewards
 from recommender.decision.policies.uplift import Deviation, best_margin
+from recommender.decision.policies.vowpal import EXPLORATIONS, VowpalLearner
 from recommender.errors import IntegrityError
 
 QUICK = ProofConfig(repeats=1)
@@ -119,6 +120,29 @@ def test_linear_thompson_states_the_probability_of_being_best() -> None:
     mean, error = state.moments(contexts[:50])
     exact = norm.cdf((mean[:, 1] - mean[:, 0]) / np.hypot(error[:, 0], error[:, 1]))
     assert bandit.probabilities(contexts[:50])[:, 1] == pytest.approx(exact, abs=2e-3)
+
+
+def test_vowpal_wabbit_learns_from_pairs_of_features_where_it_is_given_them() -> None:
+    """The right action of two is told by two signs together, and by neither alone."""
+    rng = np.random.default_rng(11)
+    contexts = rng.choice([-1.0, 1.0], (3_000, 2)).astype(np.float32)
+    right, action = (contexts.prod(axis=1) > 0).astype(np.int64), rng.integers(0, 2, 3_000)
+    found = {}
+    for paired in (False, True):
+        learner = VowpalLearner.of(contexts, np.array([0.0, 1.0]), 2, "greedy", 0, paired)
+        learner.learn(contexts, action, (action == right).astype(np.float64), np.full(3_000, 0.5))
+        chances = learner.policy().probabilities(contexts[:200])
+        found[paired] = float(chances[np.arange(200), right[:200]].mean())
+    assert found[True] > 0.95
+    assert found[False] < 0.8
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS)
+def test_every_exploration_of_vowpal_wabbit_gives_distributions(log: BanditLog, exploration: str) -> None:
+    own = fit_policy(log.take(np.arange(300)), PolicyConfig("vowpal", exploration=exploration))
+    chances, _ = own.probabilities(log.contexts.slice(0, 50))
+    assert chances.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+    assert (chances >= 0).all()
 
 
 def test_a_personal_choice_is_made_where_it_is_proven(log: BanditLog, fitted: dict[str, PolicyFolder]) -> None:
