@@ -62,7 +62,7 @@ def _untold(own: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     people, needed = report["people"], own["people_needed"]
     more = "more people than anybody has"
     if needed is not None and needed <= FAR * people:
-        more = f"about {needed:,} people, {max(needed - people, 0):,} more"
+        more = f"about {_about(needed):,} people, {_about(max(needed - people, 0)):,} more"
     elif needed is not None:
         more = f"more than {FAR} times as many"
     looks = ", however often one looks" if report["basis"] == "every look" else ""
@@ -71,3 +71,8 @@ def _untold(own: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         f"{told}: {own['difference']:+.3g} {report['outcome']} per person ({span}) among {people:,} people. "
         f"{own['detectable']:.3g} would be seen four times in five; a difference as small as this takes {more}."
     )
+
+
+def _about(count: int) -> int:
+    """With the two digits that such a figure is worth."""
+    return round(count, 2 - len(str(count)))

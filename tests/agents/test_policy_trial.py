@@ -76,6 +76,9 @@ def test_people_needed_follow_from_the_difference_that_was_seen() -> None:
     assert found["comparisons"][0]["people_needed"] == 1000 * 2**2
     assert "not told apart yet" in found["sentence"]
     assert "about 4,000 people, 3,000 more" in found["sentence"]
+    odd = with_people_needed(report | {"people": 1234})
+    assert odd["comparisons"][0]["people_needed"] == 4936
+    assert "about 4,900 people, 3,700 more" in odd["sentence"]
     far = with_people_needed(report | {"comparisons": [own | {"difference": 0.001}]})
     assert "more than 100 times as many" in far["sentence"]
     none = with_people_needed(report | {"comparisons": [own | {"difference": 0.0}]})
