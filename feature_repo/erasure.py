@@ -32,12 +32,11 @@ def erase_users(workspace: Workspace, user_ids: Sequence[str]) -> int:
     """
     as_of_ms, held = read_ledger(workspace)
     is_theirs = pc.is_in(held, value_set=pa.array(user_ids, pa.string()))
-    keys = [_key(user_id) for user_id in user_ids]
-    if online_store(workspace).kind == "sqlite":
-        _erase_from_file(workspace, keys)
-    else:
+    if online_store(workspace).kind != "sqlite":
         with answering(workspace):
-            _erase_from_redis(workspace, keys)
+            _erase_from_redis(workspace, [_key(user_id) for user_id in user_ids])
+    elif workspace.online_store.exists():
+        _erase_from_file(workspace, [_key(user_id) for user_id in user_ids])
     found = int(pc.sum(is_theirs).as_py() or 0)
     if found:
         write_ledger(workspace, as_of_ms, held.filter(pc.invert(is_theirs)))
@@ -45,8 +44,6 @@ def erase_users(workspace: Workspace, user_ids: Sequence[str]) -> int:
 
 
 def _erase_from_file(workspace: Workspace, keys: Sequence[bytes]) -> None:
-    if not workspace.online_store.exists():
-        return
     with closing(sqlite3.connect(workspace.online_store, timeout=_WAIT_SECONDS, isolation_level=None)) as file:
         file.execute("pragma secure_delete = on")
         for table in _tables(file):

@@ -22,6 +22,7 @@ from services.erasure_log import (
     PendingErasure,
     end_erasures,
     erasure_status,
+    forget_message_ids,
     pending_erasures,
     remember_hashes,
 )
@@ -42,6 +43,7 @@ select seq from {file}.decisions as found join ids using (user_id) where seq <= 
 """
 _AGENT_DECISIONS = "select seq from agent_decisions join ids using (user_id) where seq <= ids.until_agent_decision"
 _ARCHIVED_EVENTS = "select seq from archive.events join ids using (user_id)"
+_ARCHIVED_IDS = "select event_id from archive.events join ids using (user_id) where erasure_id = ?"
 _RAW = """
 select distinct seq from raw_messages join names on name in (
     json_extract(cast(raw as text), '$.userId'), json_extract(cast(raw as text), '$.anonymousId'),
@@ -89,6 +91,10 @@ def erase_from_journal(workspace: Workspace, pending: Sequence[PendingErasure]) 
             files.execute("begin immediate")
             remember_hashes(files, pending)
             files.execute("commit")
+        for one in pending if _has_archive(files) else ():
+            told = [event_id for (event_id,) in files.execute(_ARCHIVED_IDS, (one.erasure_id,))]
+            with journal.turn():
+                forget_message_ids(files, told, one.names)
         for name, table, query in _wanted(files):
             rows = [seq for (seq,) in files.execute(query)]
             for start in range(0, len(rows), _AT_ONCE):
@@ -127,11 +133,15 @@ def _wanted(files: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
     yield "agent decisions", "main.agent_decisions", _AGENT_DECISIONS
     yield "messages as they arrived", "main.raw_messages", _RAW
     yield "dead letters", "main.dead_letters", _LETTERS
-    archived = {name for (name,) in files.execute("select name from archive.sqlite_master")}
-    if "events" in archived:
+    if _has_archive(files):
         yield "archived events", "archive.events", _ARCHIVED_EVENTS
-    if "decisions" in archived:
         yield "archived decisions", "archive.decisions", _DECISIONS.format(file="archive")
+
+
+def _has_archive(files: sqlite3.Connection) -> bool:
+    """Whether anything was ever moved to an archive: its tables are made one after the other."""
+    tables = "select count(*) from archive.sqlite_master where name in ('events', 'decisions')"
+    return bool(files.execute(tables).fetchone()[0] == 2)
 
 
 def _drop(files: sqlite3.Connection, table: str, rows: Sequence[int]) -> None:
@@ -147,13 +157,13 @@ def _opened(workspace: Workspace, pending: Sequence[PendingErasure]) -> sqlite3.
     files.execute("attach database ? as archive", (archive,))
     files.execute("pragma secure_delete = on")
     files.execute("pragma temp_store = memory")
-    files.execute("create temp table ids (user_id text primary key, until_decision, until_agent_decision)")
+    files.execute("create temp table ids (user_id text primary key, erasure_id, until_decision, until_agent_decision)")
     files.execute("create temp table names (name text primary key, until_raw, until_letter)")
     for one in pending:
-        marks = (one.until_decision, one.until_agent_decision)
-        files.executemany("insert or replace into ids values (?, ?, ?)", [(who, *marks) for who in one.people])
-        marks = (one.until_raw, one.until_letter)
-        files.executemany("insert or replace into names values (?, ?, ?)", [(name, *marks) for name in one.names])
+        marks = (one.erasure_id, one.until_decision, one.until_agent_decision)
+        files.executemany("insert or replace into ids values (?, ?, ?, ?)", [(who, *marks) for who in one.people])
+        bounds = (one.until_raw, one.until_letter)
+        files.executemany("insert or replace into names values (?, ?, ?)", [(name, *bounds) for name in one.names])
     return files
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from services.records import ANONYMOUS_PREFIX, Erasure, anonymous_user
 
 __all__ = [
     "ERASURE_TABLES", "EXPORTED_HASHES", "NOT_ERASED", "PendingErasure", "begin_erasure", "end_erasures",
-    "erasure_status", "erasure_told", "is_being_erased", "pending_erasures", "remember_hashes",
+    "erasure_status", "erasure_told", "forget_message_ids", "is_being_erased", "pending_erasures", "remember_hashes",
 ]  # fmt: skip
 
 # `people` counts ids. `erasing` holds them until everything is done, `erased` their hashes from then on.
@@ -81,7 +81,7 @@ class PendingErasure:
     @property
     def names(self) -> tuple[str, ...]:
         """The ids as messages spell them: an anonymous one stands there without its prefix too."""
-        return (*self.people, *(one.removeprefix(ANONYMOUS_PREFIX) for one in self.people if _is_anonymous(one)))
+        return _names(self.people)
 
 
 def begin_erasure(connection: sqlite3.Connection, asked: Erasure) -> str:
@@ -93,7 +93,8 @@ def begin_erasure(connection: sqlite3.Connection, asked: Erasure) -> str:
     people = _people(connection, asked.person)
     known = run(f"select erasure_id from erasing where user_id in ({_marks(people)})", people).fetchone()
     erasure_id = str(known[0]) if known else uuid4().hex
-    _forget_message_ids(connection, people)
+    told = run(f"select event_id from events where user_id in ({_marks(people)})", people).fetchall()
+    forget_message_ids(connection, (event_id for (event_id,) in told), _names(people))
     for table in _OF_PERSON:
         run(f"delete from {table} where user_id in ({_marks(people)})", people)
     run(f"delete from identities where user_id in ({_marks(people)})", people)
@@ -174,15 +175,15 @@ def _people(connection: sqlite3.Connection, person: str) -> list[str]:
     return found
 
 
-def _forget_message_ids(connection: sqlite3.Connection, people: Sequence[str]) -> None:
+def forget_message_ids(connection: sqlite3.Connection, event_ids: Iterable[str], names: Sequence[str]) -> None:
     """A message's id stays, so that it counts once; not where its sender has written the person's own id into it."""
-    for one in people:
-        name = one.removeprefix(ANONYMOUS_PREFIX)
-        named = connection.execute(
-            "select event_id from events where user_id = ? and instr(event_id, ?) > 0", (one, name)
-        ).fetchall()
-        ids = {spelt for (event_id,) in named for spelt in (event_id, event_id.rpartition(":")[0])}
-        connection.executemany("delete from messages where message_id = ?", [(spelt,) for spelt in ids])
+    named = [event_id for event_id in event_ids if any(name in event_id for name in names)]
+    ids = {spelt for event_id in named for spelt in (event_id, event_id.rpartition(":")[0])}
+    connection.executemany("delete from messages where message_id = ?", [(spelt,) for spelt in ids])
+
+
+def _names(people: Sequence[str]) -> tuple[str, ...]:
+    return (*people, *(one.removeprefix(ANONYMOUS_PREFIX) for one in people if _is_anonymous(one)))
 
 
 def _is_anonymous(user_id: str) -> bool:

@@ -1,4 +1,5 @@
 {{ config(enabled=is_chosen('complete_journey'), materialized='table') }}
+-- depends_on: {{ source('journal', 'erased') }}
 
 -- Receipt lines and redeemed coupons with the reason, if any, why a line is left out. The coupon names no product.
 -- As `complete_journey_categories` a line names its product's category, if it has one; everything else stays as it is,
@@ -65,3 +66,4 @@ select
         when row_number() over (partition by event_id) > 1 then 'exact_duplicate'
     end as drop_reason
 from named
+where {{ is_not_erased('user_id', 'occurred_at') }}

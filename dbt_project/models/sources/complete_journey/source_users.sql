@@ -1,4 +1,5 @@
 {{ config(enabled=is_chosen('complete_journey')) }}
+-- depends_on: {{ source('journal', 'erased') }}
 
 select
     household_id as user_id,
@@ -9,3 +10,4 @@ select
         'household_size': 'household_size', 'income': 'income', 'kids_count': 'kids_count',
         'marital_status': 'marital_status'}) }} as attributes
 from {{ source('complete_journey', 'demographics') }}
+where {{ is_not_erased('household_id', 'null') }}

@@ -1,4 +1,5 @@
 {{ config(enabled=is_chosen('online_retail'), materialized='table') }}
+-- depends_on: {{ source('journal', 'erased') }}
 
 -- Invoice lines with the reason, if any, why a line is not a purchase of a product by a known customer.
 with lines as (
@@ -30,6 +31,7 @@ judged as (
             when price_micros <= 0 then 'price_not_positive'
         end as first_fault
     from lines
+    where {{ is_not_erased('user_id', 'occurred_at') }}
 )
 
 select

@@ -1,4 +1,5 @@
 {{ config(enabled=is_chosen('tables'), materialized='table') }}
+-- depends_on: {{ source('journal', 'erased') }}
 
 {%- set events = landed('events') %}
 
@@ -36,6 +37,7 @@ judged as (
             when fault is not null then fault
         end as drop_reason
     from typed
+    where {{ is_not_erased('user_id', 'occurred_at') }}
 ),
 
 hashed as (
