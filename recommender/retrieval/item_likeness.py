@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recommender.retrieval.best_places import best_of_row
 from recommender.retrieval.item_vectors import ItemVectors
 from recommender.retrieval.likeness import HEAD
-from recommender.retrieval.panels import DENSE_ITEMS, Excluded, best_of_row
+from recommender.retrieval.panels import DENSE_ITEMS, Excluded
 from recommender.retrieval.row_products import cosines
 from recommender.retrieval.seeds import Seeds
 

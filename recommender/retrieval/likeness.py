@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recommender.retrieval.best_places import best_of_row
 from recommender.retrieval.item_vectors import ItemVectors
-from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel, SparsePanel, best_of_row
+from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel, SparsePanel
 from recommender.retrieval.row_products import cosines, entries_of, summed
 from recommender.retrieval.seeds import Seeds
 

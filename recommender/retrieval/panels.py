@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recommender.compiled import compiled
+from recommender.retrieval.best_places import best_of_row
 from recommender.retrieval.row_products import places_of
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "SharedPanel",
     "SharedScores",
     "SparsePanel",
-    "best_of_row",
     "panel_of",
 ]
 
@@ -295,22 +295,6 @@ def _best(values: Floats, limit: int) -> npt.NDArray[np.bool_]:
         room = limit - np.count_nonzero(own & ~tied, axis=1)[:, None]
         mask[crowded] = own & (~tied | (np.cumsum(tied, axis=1) <= room))
     return mask
-
-
-def best_of_row(values: Floats, limit: int, keeps_ties: bool = False) -> Integers:
-    """Ascending places of the `limit` highest positive values; of equals the lower place wins, or all are kept."""
-    least, place = np.float32(0), len(values) - limit
-    if place > 0:
-        ordered = values.copy()
-        ordered.partition(place)
-        least = ordered[place]
-    if least <= 0:
-        return (values > 0).nonzero()[0]
-    chosen = (values >= least).nonzero()[0]
-    if len(chosen) > limit and not keeps_ties:  # equal to the least: only the first of them that there is room for
-        tied = np.flatnonzero(values[chosen] == least)
-        chosen = np.delete(chosen, tied[limit - len(chosen) :])
-    return chosen
 
 
 def _best_entries(matrix: sparse.csr_matrix, limit: int) -> Iterator[Integers]:

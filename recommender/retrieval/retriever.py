@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from recommender.compiled import compiled
 from recommender.cuts import CutInputs
 from recommender.retrieval.candidates import CandidateGenerator, Candidates, ToScore, UserBatch
 from recommender.retrieval.families import FAMILIES, GENERATORS
@@ -19,6 +20,8 @@ from recommender.retrieval.panels import DENSE_ITEMS, DensePanel, Excluded, Pane
 from recommender.states import Contexts, ItemTable, UserStates
 
 __all__ = ["Retriever", "RetrieverConfig", "fit_retriever"]
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -192,14 +195,27 @@ def _propose(panels: Panels, limits: Sequence[int], excluded: Excluded, n_users:
         source.append(len(item))
     every, proposer = np.concatenate(keys), np.repeat(np.arange(-1, len(panels)), source)
     order = np.argsort(every, kind="stable")  # stable: of one pair's proposers the first generator stays first
-    every, proposer = every[order], proposer[order]
-    is_first = np.ones(len(every), dtype=np.bool_)
-    np.not_equal(every[1:], every[:-1], out=is_first[1:])
-    starts = is_first.nonzero()[0]
-    user, item = np.divmod(every[starts], max(n_items, 1))
-    proposers = np.bitwise_or.reduceat(np.int64(1) << proposer, starts) if len(starts) else starts
-    counts = np.bincount(user, minlength=n_users)
-    return _Chosen(np.concatenate([[0], np.cumsum(counts)]), user, item, proposer[starts], proposers)
+    offsets, columns = np.zeros(n_users + 1, dtype=np.int64), np.empty((4, len(every)), dtype=np.int64)
+    found = columns[:, : _unite(every, proposer, order, max(n_items, 1), offsets, columns)]
+    return _Chosen(offsets, *map(np.ascontiguousarray, found))
+
+
+@compiled("const int64[::1]", "const int64[::1]", "const int64[::1]", "int64", "int64[::1]", "int64[:, ::1]")
+def _unite(
+    keys: Integers, proposer: Integers, order: Integers, n_items: int, offsets: Integers, columns: Integers
+) -> int:
+    """User, item, first proposer and all proposers of each distinct key, by key."""
+    n = 0
+    for place in order:
+        user, item = keys[place] // n_items, keys[place] % n_items
+        if n == 0 or columns[1, n - 1] != item or columns[0, n - 1] != user:
+            columns[0, n], columns[1, n], columns[2, n], columns[3, n] = user, item, proposer[place], 0
+            offsets[user + 1] += 1
+            n += 1
+        columns[3, n - 1] |= 1 << proposer[place]
+    for user in range(len(offsets) - 1):
+        offsets[user + 1] += offsets[user]
+    return n
 
 
 def _given(item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
