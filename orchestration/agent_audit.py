@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.agents import REMEMBERED_MS, AgentAtWork, read_agent_decisions
+from orchestration.agent_ledger import REMEMBERED_MS
+from orchestration.agents import AgentAtWork, read_agent_decisions
 from recommender.agents.agent import CAP_DAYS, NOTHING
 from recommender.agents.audience import CONSENT, Audience
 from recommender.agents.audit import Audit, audit_earlier, audit_run

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from orchestration.agent_ledger import Ledger, read_ledger
 from orchestration.agent_slots import open_slots
 from orchestration.audience_query import query_audience
+from orchestration.known_events import known_deeds
 from orchestration.nearest_ids import nearest_ids
 from orchestration.settings import ARCHIVE_AGE_DAYS
 from orchestration.tables import read_as_of_ms, read_mart
@@ -25,19 +26,20 @@ from recommender.agents.agent_file import read_agent_files
 from recommender.agents.agent_model import load_agent_model, save_agent_model
 from recommender.agents.audience import Audience
 from recommender.agents.consents import with_consents
-from recommender.agents.deciding import Run, decide_for
+from recommender.agents.deciding import Run
+from recommender.agents.deeds import with_deeds
+from recommender.agents.draft import Draft
 from recommender.agents.erased_sends import sent_to_erased
 from recommender.agents.learning import learn
 from recommender.agents.published_audience import PublishedAudience, publish_audience
-from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, read_records, sends_of
+from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, read_records
 from recommender.agents.run_files import moment_of_file, name_of_run
-from recommender.agents.sends import SEND_SCHEMA, Sends
 from recommender.agents.slots import RememberedSlots, SlotFiller
 from recommender.agents.turns import alone
 from recommender.errors import ConfigurationError, InputError, IntegrityError
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace, write_bytes_atomically
-from services.agent_log import online_sends, online_stock
+from services.agent_log import online_stock
 from services.consent_log import said_consents
 
 __all__ = [
@@ -46,7 +48,6 @@ __all__ = [
 
 _LOG = logging.getLogger("nextbest.agents")
 
-REMEMBERED_MS = 62 * DAY_MS  # the longest cap looks 30 days both ways, and a message may be scheduled a day ahead
 OUTCOME_COLUMNS = ("user_id", "event_type", "occurred_at", "quantity", "price_micros")
 
 
@@ -93,19 +94,31 @@ def decide_agent(
     workspace: Workspace, work: AgentAtWork, decided_ms: int, tell: Callable[[str], None] = _LOG.info
 ) -> pa.Table:
     """What the agent decides at that moment, in AGENT_DECISION_SCHEMA; nothing is written. `tell` hears of progress."""
-    audience = query_audience(workspace.marts, work.agent.audience, decided_ms)
-    return _decided(workspace, work, audience, decided_ms, open_slots(workspace, work.agent, decided_ms, tell))
+    audience = _audience(workspace, work.agent, decided_ms)
+    slots = open_slots(workspace, work.agent, decided_ms, tell)
+    return _draft(workspace, work, audience, decided_ms, slots, read_ledger(workspace, decided_ms)).records
 
 
-def _decided(
-    workspace: Workspace, work: AgentAtWork, audience: Audience, decided_ms: int, slots: SlotFiller | None
-) -> pa.Table:
+def _audience(workspace: Workspace, agent: Agent, decided_ms: int) -> Audience:
+    """What the operator asked for, and what these people did lately that stops messages."""
+    audience = query_audience(workspace.marts, agent.audience, decided_ms)
+    return with_deeds(agent, audience, known_deeds(workspace, agent, decided_ms))
+
+
+def _draft(
+    workspace: Workspace,
+    work: AgentAtWork,
+    audience: Audience,
+    decided_ms: int,
+    slots: SlotFiller | None,
+    ledger: Ledger,
+) -> Draft:
+    """What is decided on all that is known by now."""
     agent = work.agent
     audience = with_consents(agent, audience, said_consents(workspace), read_as_of_ms(workspace))
-    sends = Sends.of(_messages(workspace, decided_ms), audience)
     model = load_agent_model(workspace.agent_model(agent.name))
-    left = _left_in_stock(workspace, agent)
-    return decide_for(agent, audience, sends, Run(decided_ms, work.version), model, left, slots)
+    left = _left_in_stock(workspace, agent, ledger)
+    return Draft.of(agent, audience, ledger.messages, Run(decided_ms, work.version), model, left, slots)
 
 
 def run_agent(
@@ -114,27 +127,33 @@ def run_agent(
     """Decide and write, once for each moment: a second run of the same moment reads what the first has written.
 
     Returns the decisions and whether they are new. Runs take turns, so that the caps of one see the messages of all;
-    items take minutes and are found before that. `tell` hears of progress. The audience is published, so that its
-    people can be decided for in the moment (`POST /v1/decide`).
+    everything is decided before, and in the turn only for whom somebody wrote to meanwhile. `tell` hears of progress.
+    The audience is published, so that its people can be decided for in the moment (`POST /v1/decide`).
     """
     name = work.agent.name
     path = workspace.agent_decisions(name) / name_of_run(decided_ms)
     if path.exists():
         return read_records(path), False
-    audience = query_audience(workspace.marts, work.agent.audience, decided_ms)
+    audience = _audience(workspace, work.agent, decided_ms)
     _publish(workspace, name, audience, decided_ms)
     slots = open_slots(workspace, work.agent, decided_ms, tell)
     if slots is not None:
         slots = RememberedSlots(slots)
-        _decided(workspace, work, audience, decided_ms, slots)
+    ledger = read_ledger(workspace, decided_ms)
+    draft = _draft(workspace, work, audience, decided_ms, slots, ledger)
+    written = _as_bytes(draft.records)
     with alone(workspace.agents):
         if path.exists():
             return read_records(path), False
-        records = _decided(workspace, work, audience, decided_ms, slots)
-        buffer = io.BytesIO()
-        pq.write_table(records, buffer)
-        write_bytes_atomically(path, buffer.getvalue())
+        records = draft.after(read_ledger(workspace, decided_ms, ledger).messages)
+        write_bytes_atomically(path, written if records is draft.records else _as_bytes(records))
     return records, True
+
+
+def _as_bytes(records: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(records, buffer)
+    return buffer.getvalue()
 
 
 def _publish(workspace: Workspace, name: str, audience: Audience, decided_ms: int) -> None:
@@ -177,27 +196,15 @@ def read_agent_decisions(
     return pa.concat_tables([empty, *tables])
 
 
-def _messages(workspace: Workspace, decided_ms: int) -> pa.Table:
-    """What all agents have sent or scheduled around a moment, in runs and in the moment, in SEND_SCHEMA."""
-    found = [SEND_SCHEMA.empty_table(), online_sends(workspace, decided_ms - REMEMBERED_MS)]
-    for folder in sorted(workspace.agents.glob("*/decisions")):
-        for path in sorted(folder.glob("*.parquet")):
-            if abs(moment_of_file(path) - decided_ms) <= REMEMBERED_MS:
-                found.append(sends_of(pq.read_table(path, columns=SEND_SCHEMA.names)))
-    return pa.concat_tables(found)
-
-
-def _left_in_stock(workspace: Workspace, agent: Agent) -> dict[str, int]:
-    """Action → how many may still get it, for those with an inventory."""
-    limited = {action.name: action.inventory for action in agent.actions if action.inventory is not None}
+def _left_in_stock(workspace: Workspace, agent: Agent, ledger: Ledger) -> dict[str, int]:
+    """Action → how many could still get it when the ledger was read, for those with an inventory."""
+    limited = {one.name: one.inventory for one in agent.actions if one.inventory is not None and one.name != NOTHING}
     if not limited:
         return {}
-    given = read_agent_decisions(workspace, agent.name, ["action"], of_runs=True)["action"]
-    taken = Counter(online_stock(workspace, agent.name))
+    given = Counter(online_stock(workspace, agent.name, ledger.latest))
     for path in workspace.agent_decisions(agent.name).glob("*.parquet"):
-        taken.update(sent_to_erased(path))
-    return {
-        name: max(0, limit - taken[name] - int(np.count_nonzero(pc.equal(given, name).to_numpy())))
-        for name, limit in limited.items()
-        if name != NOTHING
-    }
+        if path in ledger.files or moment_of_file(path) < ledger.since_ms:
+            counts = pc.value_counts(pq.read_table(path, columns=["action"])["action"])
+            given.update({one["values"]: one["counts"] for one in counts.to_pylist()})
+            given.update(sent_to_erased(path))
+    return {name: max(0, limit - given[name]) for name, limit in limited.items()}

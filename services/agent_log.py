@@ -21,8 +21,8 @@ from services.erasure_log import NOT_ERASED
 from services.records import AgentDecision
 
 __all__ = [
-    "AGENT_TABLES", "EXPORTED_AGENT_DECISIONS", "KNOWN", "OVERTAKEN", "STORED", "agent_decision", "online_sends",
-    "online_stock", "sends_to", "store_agent_decision", "taken_from_stock",
+    "AGENT_TABLES", "EXPORTED_AGENT_DECISIONS", "KNOWN", "OVERTAKEN", "STORED", "agent_decision", "latest_decision",
+    "online_sends", "online_stock", "sends_to", "store_agent_decision", "taken_from_stock",
 ]  # fmt: skip
 
 STORED, KNOWN, OVERTAKEN = "stored", "known", "overtaken"
@@ -59,9 +59,15 @@ order by seq
 _ALL_SENDS = """
 select coalesce(identities.user_id, agent_decisions.user_id), send_ms, agent, action, channel
 from agent_decisions left join identities on identities.anonymous_user_id = agent_decisions.user_id
-where send_ms >= ? order by seq
+where send_ms >= ? and seq > ? and seq <= ? order by seq
 """
-_STOCK = "select action, taken from agent_stock where agent = ?"
+_LATEST_OF_ALL = "select coalesce(max(seq), 0) from agent_decisions where seq > ?"
+_STOCK = """
+select action, taken - (
+    select count(*) from agent_decisions as later
+    where later.seq > ? and later.agent = agent_stock.agent and later.action = agent_stock.action
+) from agent_stock where agent = ?
+"""
 
 
 def store_agent_decision(connection: sqlite3.Connection, decision: AgentDecision) -> str:
@@ -103,24 +109,32 @@ def taken_from_stock(connection: sqlite3.Connection, agent: str, action: str) ->
     return 0 if found is None else int(found[0])
 
 
-def online_sends(workspace: Workspace, since_ms: int) -> pa.Table:
-    """Everybody's messages from a moment on, in SEND_SCHEMA: what the runs of a whole audience must count."""
-    rows = _read(workspace, _ALL_SENDS, since_ms)
+def latest_decision(workspace: Workspace) -> int:
+    """The number of the last decision in the moment; 0 while there is none."""
+    found = _read(workspace, _LATEST_OF_ALL, 0)
+    return int(found[0][0]) if found else 0
+
+
+def online_sends(workspace: Workspace, since_ms: int, after: int = 0, until: int = 2**62) -> pa.Table:
+    """Everybody's messages from a moment on, in SEND_SCHEMA: what the runs of a whole audience must count. Of the
+    decisions with numbers in (after, until] alone.
+    """
+    rows = _read(workspace, _ALL_SENDS, since_ms, after, until)
     if not rows:
         return SEND_SCHEMA.empty_table()
     arrays = [pa.array(column) for column in zip(*rows, strict=True)]
     return pa.Table.from_arrays(arrays, names=SEND_SCHEMA.names).cast(SEND_SCHEMA)
 
 
-def online_stock(workspace: Workspace, agent: str) -> Mapping[str, int]:
-    """Action → how many messages of it went out in the moment."""
-    return {str(action): int(taken) for action, taken in _read(workspace, _STOCK, agent)}
+def online_stock(workspace: Workspace, agent: str, until: int = 2**62) -> Mapping[str, int]:
+    """Action → how many messages of it went out in the moment, up to a decision's number."""
+    return {str(action): int(taken) for action, taken in _read(workspace, _STOCK, until, agent)}
 
 
-def _read(workspace: Workspace, query: str, value: object) -> list[tuple[Any, ...]]:
+def _read(workspace: Workspace, query: str, *values: object) -> list[tuple[Any, ...]]:
     """Nothing while there is no journal, or an older one without the tables."""
     if not workspace.journal.exists():
         return []
     with closing(sqlite3.connect(workspace.journal, timeout=10.0)) as connection:
         has = connection.execute("select 1 from sqlite_master where name = 'agent_stock'").fetchone()
-        return [] if has is None else connection.execute(query, (value,)).fetchall()
+        return [] if has is None else connection.execute(query, values).fetchall()

@@ -14,11 +14,13 @@ from recommender.agents.agent_model import COLD
 from recommender.agents.audience import Audience
 from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run
+from recommender.agents.deeds import deed_table, watched, with_deeds
 from recommender.agents.in_the_moment import decide_in_the_moment, nothing_in_the_moment, with_context
 from recommender.agents.sends import Sends
 from services.agent_shelf import ServedAgent
 from services.batch_sends import Held
 from services.decide_request import DecideRequest
+from services.deed_log import Stops
 from services.journal import ToldOf
 from services.person_slots import PersonSlots
 from services.records import AgentDecision
@@ -28,6 +30,7 @@ __all__ = ["Making"]
 _LOG = logging.getLogger("nextbest.agent_making")
 
 Row = dict[str, Any]
+HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class Making:
     def limited(self) -> dict[str, int]:
         """Action → how many messages of it may ever go out, where that is bounded."""
         return {one.name: one.inventory for one in self.served.agent.actions if one.inventory is not None}
+
+    @property
+    def stops(self) -> Stops | None:
+        """What may stop messages to this person, from the time on from which it still does."""
+        hours = watched(self.served.agent)
+        if not hours:
+            return None
+        return Stops({name: self.decided_ms - round(hour * HOUR_MS) for name, hour in hours.items()}, self.decided_ms)
 
     def made(self, told: ToldOf, held: Held) -> Row:
         """The decision on these facts; whatever fails, one from less, and at last nothing."""
@@ -87,6 +98,7 @@ class Making:
             return "not in audience"
         context = {name: value for name, value in self.asked.context.items() if name != "occurred_at"}
         found = with_consents(self.served.agent, found, told.consents, published.known_until_ms)
+        found = with_deeds(self.served.agent, found, deed_table({self.person: told.deeds})) if told.deeds else found
         return with_context(found, context, self.served.known)
 
     def _left(self, told: ToldOf, held: Held) -> Mapping[str, int]:

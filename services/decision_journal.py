@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from recommender.decision.record import Decision
 from services import metrics
 from services.circuit_breaker import BreakerConfig, CircuitBreaker
+from services.deed_log import Stops
 from services.group_commit import GroupCommit
 from services.journal import Journal, LiveEvents, ToldOf
 from services.records import Entry, Receipt
@@ -69,9 +70,11 @@ class DecisionJournal:
         """The highest row of the catalogue; 0 also where the journal cannot be read now."""
         return self._read(self._reader.catalogue_seq) or 0
 
-    def told_of(self, user_id: str, since_ms: int, agent: str, limited: Sequence[str]) -> ToldOf | None:
+    def told_of(
+        self, user_id: str, since_ms: int, agent: str, limited: Sequence[str], stops: Stops | None = None
+    ) -> ToldOf | None:
         """See `Journal.told_of`; None where the journal cannot be read now."""
-        return self._read(lambda: self._reader.told_of(user_id, since_ms, agent, limited))
+        return self._read(lambda: self._reader.told_of(user_id, since_ms, agent, limited, stops))
 
     def agent_decision(self, decision_id: str) -> dict[str, Any] | None:
         """What an agent decided before; None also where the journal cannot be read now."""

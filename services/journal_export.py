@@ -23,7 +23,7 @@ from services.catalogue_log import EXPORTED_CHANGES, changes_table
 from services.dead_letter_log import OPEN_LETTERS_EXPORT
 from services.erasure_log import EXPORTED_HASHES
 
-__all__ = ["export_journal", "export_table", "unlanded_events"]
+__all__ = ["agent_decision_table", "export_journal", "export_table", "unlanded_events"]
 
 _BATCH = {
     "events": 50_000,
@@ -175,11 +175,16 @@ def _batches(connection: sqlite3.Connection, name: str) -> Iterator[pa.Table]:
         if name == "decisions":
             yield _decision_table(rows)
         elif name == "agent_decisions":
-            texts, user_ids = zip(*rows, strict=True)
-            # What the answer said beside the record (its template, its variables) stays in the journal.
-            yield _from_json(texts, AGENT_DECISION_SCHEMA, {"user_id": pa.array(user_ids, pa.string())}, "ignore")
+            yield agent_decision_table(rows)
         else:
             yield changes_table(rows) if name == "items" else _table(rows, _SCHEMAS[name])
+
+
+def agent_decision_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Stored rows and whose they are, one at least, in AGENT_DECISION_SCHEMA."""
+    texts, user_ids = zip(*rows, strict=True)
+    # What the answer said beside the record (its template, its variables) stays in the journal.
+    return _from_json(texts, AGENT_DECISION_SCHEMA, {"user_id": pa.array(user_ids, pa.string())}, "ignore")
 
 
 def _fetched(cursors: Iterable[sqlite3.Cursor], most: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -148,7 +148,8 @@ class OnlineAgents:
 
     def _told_of(self, making: Making) -> ToldOf | None:
         since_ms = making.decided_ms - REMEMBERED_MS
-        return self._journal.told_of(making.person, since_ms, making.served.agent.name, list(making.limited))
+        agent, limited = making.served.agent.name, list(making.limited)
+        return self._journal.told_of(making.person, since_ms, agent, limited, making.stops)
 
     def _served(self, name: str) -> ServedAgent:
         found = self._shelf.agents.get(name)

@@ -13,13 +13,22 @@ import pyarrow.compute as pc
 from recommender.agents.agent import Agent
 from recommender.agents.audience import DEED, Audience
 
-__all__ = ["DEED_SCHEMA", "LONG_AGO", "last_deeds", "stop_hours", "watched", "with_deeds"]
+__all__ = ["DEED_SCHEMA", "LONG_AGO", "deed_table", "last_deeds", "stop_hours", "watched", "with_deeds"]
 
 # Grain: the last time that one person did one kind of thing.
 DEED_SCHEMA = pa.schema([("user_id", pa.string()), ("event_type", pa.string()), ("last_at", pa.timestamp("ms"))])
 LONG_AGO = -(2**62)  # of whom nothing is known: any time has passed since
 
 _TIME = pa.timestamp("ms")
+
+
+def deed_table(deeds: Mapping[str, Mapping[str, int]]) -> pa.Table:
+    """Person → event type → milliseconds since 1970, in DEED_SCHEMA."""
+    rows = [(user_id, name, at_ms) for user_id, own in deeds.items() for name, at_ms in own.items()]
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    kinds = (pa.string(), pa.string(), pa.int64())
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return pa.Table.from_arrays(arrays, names=DEED_SCHEMA.names).cast(DEED_SCHEMA)
 
 
 def watched(agent: Agent) -> Mapping[str, float]:
