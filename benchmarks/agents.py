@@ -35,14 +35,13 @@ from recommender.agents.learning import learn
 from recommender.agents.sends import SEND_SCHEMA, Sends
 from recommender.decision.logged.contexts import ContextEncoder
 from recommender.decision.policies.protocol import draw
-from recommender.decision.policies.vowpal import VowpalLearner
+from recommender.decision.policies.vowpal import EXPLORATIONS, VowpalLearner
 from recommender.events import DAY_MS
 from recommender.experiments.assignment import assign
 from recommender.simulation.campaigns import MESSAGES, WINDOWS, Campaign
 
 START_MS = 1_780_272_000_000  # Monday 2026-06-01, 00:00 UTC
 ROUNDS, APART_DAYS, LEARN_AFTER = 16, 3, (1, 2, 3, 4, 5, 6, 8, 10, 12, 14)
-EXPLORATIONS = ("squarecb", "epsilon", "softmax")
 BOUNDED = "bounded vw "  # the same within the agent's budget of exploration
 AGENT = Agent(
     "campaign",

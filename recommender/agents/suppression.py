@@ -12,7 +12,7 @@ __all__ = ["AFFORDED", "Suppression"]
 
 Floats = npt.NDArray[np.float64]
 
-AFFORDED = 0.007  # of the goal's value: what leaving people alone is expected to cost
+AFFORDED = 0.005  # of the goal's value: what leaving people alone is expected to cost
 STILL_SENT = 0.05  # of those left alone get their message: enough to notice that they have come to be moved
 
 
