@@ -41,11 +41,13 @@ def agents_home(root: Path) -> Workspace:
     users = {"user_id": ids, "timezone": ["Europe/Berlin"] * PEOPLE, "attributes": attributes}
     pq.write_table(pa.table(users), workspace.mart("users"))
     bought = {
+        "event_id": [f"e{number:04}" for number in range(100)],
         "user_id": ids[::3],
         "event_type": ["purchase"] * 100,
         "occurred_at": times([START_MS + DAY_MS] * 100),
         "quantity": [1] * 100,
         "price_micros": [1_000_000] * 100,
+        "origin": ["tables"] * 100,
     }
     pq.write_table(pa.table(bought), workspace.mart("events"))
     cut = {"cut_at": times([START_MS + 5 * DAY_MS]), "is_serving": [True]}

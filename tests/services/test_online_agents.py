@@ -277,3 +277,45 @@ def test_decisions_in_the_moment_are_drawn_as_they_say(desk: Desk) -> None:
     statistic = sum((seen[name] - share) ** 2 / share for name, share in offered.items())
     assert len(offered) == 2
     assert chi2.sf(statistic, len(offered) - 1) > 0.001
+
+
+STOPS = ALWAYS + "eligibility: {stop_after: {purchase: 24}}\n"
+
+
+def bought(**user: str) -> dict[str, Any]:
+    order = {"order_id": "".join(user.values()), "products": [{"product_id": "p", "price": 1}]}
+    return {"type": "track", "event": "Order Completed", "properties": order, **user}
+
+
+def test_who_has_just_bought_is_left_alone_from_the_next_request_on(desk: Desk) -> None:
+    (desk.workspace.agents / "spring.yml").write_text(STOPS)
+    desk.look()
+    desk.say({"type": "identify", "userId": YES[1], "anonymousId": "x"})
+    for user in ({"userId": YES[0]}, {"anonymousId": "x"}):
+        desk.writer.submit(said(bought(**user), "2026-06-01T06:30:00")).result()  # half past eight in Berlin
+    assert [desk.ask(user)["reason"] for user in YES[:3]] == ["after purchase", "after purchase", ""]
+    # A day after the purchase it is over.
+    done_ms = NINE - HOUR_MS // 2
+    assert desk.ask(YES[0], done_ms + DAY_MS + HOUR_MS // 2)["action"] != NOTHING  # nine o'clock
+
+
+def test_runs_know_of_purchases_that_the_marts_do_not_hold(desk: Desk) -> None:
+    path = desk.workspace.agents / "spring.yml"
+    path.write_text(STOPS.replace("purchase: 24", "purchase: 12"))
+    desk.writer.submit(said(bought(userId=YES[0]), "2026-06-02T06:30:00")).result()
+    export_journal(desk.workspace)
+    desk.writer.submit(said(bought(userId=YES[1]), "2026-06-02T06:30:00")).result()
+    at_ms = START_MS + DAY_MS + 7 * HOUR_MS
+    records, _ = run_agent(desk.workspace, open_agent(desk.workspace, "spring"), at_ms)
+    rows = {row["user_id"]: row for row in records.to_pylist()}
+    # The marts hold purchases of midnight, 02:00 in Berlin, of every third person: twelve hours later it is two.
+    by_mart = {user for place, user in enumerate(sorted(rows)) if place % 3 == 0}
+    stopped_ms = at_ms - HOUR_MS // 2 + 12 * HOUR_MS
+    for user in (YES[0], YES[1]):
+        assert rows[user]["send_at"] is None or rows[user]["send_at"].timestamp() * 1000 >= stopped_ms
+    evening = {rows[user]["send_window"] for user in by_mart if rows[user]["action"] != NOTHING}
+    assert evening == {"17:00-20:00"}
+    # The service knows what the run knew, also where its journal has forgotten it.
+    desk.look()
+    asked = next(user for user in sorted(by_mart) if user in YES and rows[user]["action"] == NOTHING)
+    assert desk.ask(asked, at_ms)["reason"] == "after purchase"
