@@ -55,7 +55,7 @@ def land_shop(root: Path) -> LandedShop:
     workspace = Workspace(root / "home")
     write_tables(simulate(SHOP, seed=5), root / "tables")
     export_journal(workspace)
-    _build_marts(workspace, root / "tables")
+    build_marts(workspace, root / "tables")
     cuts = _cuts(workspace)
     serving = cuts[-1]
     materialise_users(workspace, serving.as_of_ms)
@@ -122,7 +122,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _build_marts(workspace: Workspace, tables: Path) -> None:
+def build_marts(workspace: Workspace, tables: Path) -> None:
     variables = {
         "source": "tables",
         "source_path": str(tables),
