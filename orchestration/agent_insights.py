@@ -87,7 +87,7 @@ def _people(workspace: Workspace) -> pa.Table | None:
 def _readout(workspace: Workspace, work: AgentAtWork) -> dict[str, Any] | None:
     """None where there is nobody to compare with, or where nobody could be written to yet."""
     try:
-        report = read_agent(workspace, work, ReadoutConfig())
+        report = read_agent(workspace, work, ReadoutConfig(), is_daily=True)
     except (InputError, NotReadyError):
         return None
     return report if report["compares"] == ARMS else None

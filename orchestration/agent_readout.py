@@ -29,10 +29,13 @@ AGENT, BASELINE = "agent", "baseline"
 ARMS, POLICIES = "arms", "policies"  # what a report compares
 
 
-def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -> dict[str, Any]:
+def read_agent(
+    workspace: Workspace, work: AgentAtWork, config: ReadoutConfig, is_daily: bool = False
+) -> dict[str, Any]:
     """`read_out`'s report up to where the marts end, with `agent`, `since`, `until`, `left_out`, `compares`, and
     `beside_baseline` where there are a holdout and a baseline; `policies` is a report of the same kind where the agent
-    tries several, and the whole of it where there is only one arm. InputError while there is nothing to compare,
+    tries several, and the whole of it where there is only one arm; `is_daily`: judged by the interval for every look,
+    as it is looked at each day until something shows. InputError while there is nothing to compare,
     NotReadyError before any decision.
     """
     agent = work.agent
@@ -41,7 +44,9 @@ def read_agent(workspace: Workspace, work: AgentAtWork, config: ReadoutConfig) -
     events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
     until_ms = read_as_of_ms(workspace)
     versus = config.control if config.control in [one.name for one in agent.variants] else None
-    policies, why_not = _policies(agent, records, events, until_ms, replace(config, control=versus))
+    policies, why_not = _policies(
+        agent, records, events, until_ms, replace(config, control=versus, peeking=config.peeking or is_daily)
+    )
     config = config if versus is None else replace(config, control=None)
     trial = trial_of(agent, records, events, until_ms)
     if len(trial.shares) < 2 and policies is not None:
@@ -95,8 +100,10 @@ def _planned(trial: Trial, config: ReadoutConfig) -> ReadoutConfig:
 def write_agent_readout(
     workspace: Workspace, work: AgentAtWork, config: ReadoutConfig | None = None, folder: Path | None = None
 ) -> dict[str, Any]:
-    """Write the report as `experiment.html` and `.json` in a folder (default: the agent's reports), and return it."""
-    report = read_agent(workspace, work, config or ReadoutConfig())
+    """Write the report as `experiment.html` and `.json` in a folder (default: the agent's reports), and return it;
+    without a config it is the daily one.
+    """
+    report = read_agent(workspace, work, config or ReadoutConfig(), is_daily=config is None)
     page = (folder or workspace.agent_reports(work.agent.name)) / PAGE
     write_bytes_atomically(page, _page(report).encode())
     write_bytes_atomically(page.with_suffix(".json"), json.dumps(report, indent=1).encode())

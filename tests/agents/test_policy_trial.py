@@ -89,9 +89,9 @@ def test_people_needed_follow_from_the_difference_that_was_seen() -> None:
 
 @pytest.mark.slow
 def test_the_same_policy_twice_is_called_different_in_one_of_twenty() -> None:
-    """A/A: 300 crowds of 500 people, each divided and decided for anew."""
+    """A/A: 200 crowds of 500 people, each divided and decided for anew."""
     flags = at_any_look = refused = 0
-    for crowd in range(300):
+    for crowd in range(200):
         mailing = Mailing(500, seed=crowd)
         audience, agent = mailing.audience(), replace(SAME, salt=f"crowd {crowd}")
         found = decide_for(agent, audience, Sends.of(SEND_SCHEMA.empty_table(), audience), Run(START_MS, "v1"))
@@ -103,7 +103,7 @@ def test_the_same_policy_twice_is_called_different_in_one_of_twenty() -> None:
             flags += own["proven"] != "no"
             at_any_look += own["always_low"] > 0 or own["always_high"] < 0
     assert refused <= 2
-    assert binomtest(flags, 300, 0.05).pvalue > 0.01
+    assert binomtest(flags, 200, 0.05).pvalue > 0.01
     assert at_any_look <= flags
 
 

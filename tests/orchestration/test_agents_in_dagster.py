@@ -89,6 +89,7 @@ def test_two_policies_learn_and_are_compared(workspace: Workspace, instance: dg.
     learnt, read = metadata(result, "agent_policy"), metadata(result, "agent_readout")
     assert learnt.keys() >= {"messages, lints", "timing, lints", "sending, lints", "messages, fixed"}
     assert "fixed and lints are not told apart yet" in read["policies"]
+    assert ", however often one looks)" in read["policies"]  # which is each day
     assert read["fixed against lints"].keys() >= {"difference", "low", "high", "always_low", "always_high"}
     assert read["fixed against lints, by day"].startswith("![figure](data:image/png;base64,")
     assert agent_status(workspace)["spring"]["policies"] == read["policies"]
