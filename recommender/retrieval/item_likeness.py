@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from recommender.retrieval.best_places import best_of_row
+from recommender.retrieval.best_places import best_of_row, first_without
 from recommender.retrieval.item_vectors import ItemVectors
-from recommender.retrieval.likeness import HEAD
+from recommender.retrieval.likeness import HEAD, distinct
 from recommender.retrieval.panels import DENSE_ITEMS, Excluded
 from recommender.retrieval.row_products import cosines
 from recommender.retrieval.seeds import Seeds
@@ -41,18 +41,7 @@ class LikeItem:
 
     def proposed(self, limit: int, excluded: Excluded) -> Integers:
         """The first `limit` that are not excluded."""
-        order = self.order
-        if excluded.pairs is not None:
-            order = order[~np.isin(order, excluded.pairs[1])]
-        stop = limit
-        while excluded.items is not None:
-            chosen = order[:stop]
-            chosen = chosen[~excluded.items[chosen]]
-            if len(chosen) >= limit or stop >= len(order):
-                order = chosen
-                break
-            stop *= 4
-        return order[:limit].astype(np.int64)
+        return first_without(self.order, limit, excluded.by_one(len(self.exact)))
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ class LikeItems:
 
     def top(self, limit: int, excluded: Excluded) -> tuple[Integers, Integers]:
         found = [np.zeros(0, dtype=np.int64), *(seed.proposed(max(limit, HEAD), excluded) for seed in self.seeds)]
-        item = np.unique(np.concatenate(found))
+        item = distinct(np.concatenate(found))
         chosen = item[best_of_row(self.at(item, item), limit)]
         return np.zeros(len(chosen), dtype=np.int64), chosen
 

@@ -17,7 +17,7 @@ from recommender.retrieval.panels import DENSE_ITEMS, Excluded, Panel, SparsePan
 from recommender.retrieval.row_products import cosines, entries_of, summed
 from recommender.retrieval.seeds import Seeds
 
-__all__ = ["LikenessPanel", "LikenessRow"]
+__all__ = ["LikenessPanel", "LikenessRow", "distinct"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -130,7 +130,7 @@ class _Profile:
         weights, width = summed(vectors.matrix, seeds.rows, seeds.weights), vectors.matrix.shape[1]
         # A large catalogue has 100,000 words and more, a profile some hundreds of them.
         is_narrow = width <= DENSE_ITEMS
-        used = np.flatnonzero(weights) if is_narrow else _distinct(entries_of(vectors.matrix, seeds.rows))
+        used = np.flatnonzero(weights) if is_narrow else distinct(entries_of(vectors.matrix, seeds.rows))
         strongest = used[best_of_row(weights[used], features)]
         bounds = np.array([0, len(strongest)])
         by_lists = Seeds(strongest, weights[strongest], bounds, width).follow(lists)
@@ -176,7 +176,7 @@ class LikenessRow:
                 without = np.concatenate([without, excluded.pairs[1]])
             pairs = (np.zeros(len(without), dtype=np.int64), without)
             found.append(profile.by_lists.top(limit, Excluded(excluded.items, pairs))[1])
-        items = _distinct(np.concatenate(found))
+        items = distinct(np.concatenate(found))
         return items, self.at(np.zeros(len(items), dtype=np.int64), items)
 
 
@@ -185,7 +185,7 @@ def _counted(count: Integers) -> Integers:
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
 
 
-def _distinct(values: npt.NDArray[np.integer]) -> Integers:
+def distinct(values: npt.NDArray[np.integer]) -> Integers:
     """Ascending, each once. `np.unique` hashes first: five times slower for a few hundred."""
     ordered = np.sort(values.astype(np.int64, copy=False))
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

@@ -52,6 +52,17 @@ class Excluded:
     def __bool__(self) -> bool:
         return self.items is not None or self.pairs is not None
 
+    def by_one(self, n_items: int) -> npt.NDArray[np.bool_]:
+        """What a batch of one must not be proposed: a mask of all items, or an empty one; made once for all panels."""
+        found: npt.NDArray[np.bool_] | None = vars(self).get("_by_one")
+        if found is None:
+            found = np.zeros(n_items if self else 0, dtype=np.bool_) if self.items is None else self.items
+            if self.pairs is not None:
+                found = found.copy()
+                found[self.pairs[1]] = True
+            vars(self)["_by_one"] = found
+        return found
+
 
 class Panel(Protocol):
     """Scores of n_users rows over the item table; 0 means that the generator has nothing to say."""
@@ -92,7 +103,9 @@ class DensePanel:
 
     def top(self, limit: int, excluded: Excluded) -> Pairs:
         if len(self.values) == 1:
-            column = best_of_row(self._without(excluded)[0], limit)
+            items = _EVERY_ITEM if self.columns is None else self.columns.items
+            n_items = self.values.shape[1] if self.columns is None else len(self.columns.place)
+            column = best_of_row(self.values[0], limit, without=excluded.by_one(n_items), items=items)
             user = np.zeros(len(column), dtype=np.int64)
         else:
             user, column = np.nonzero(_best(self._without(excluded), limit))
@@ -316,7 +329,8 @@ def _best_entries(matrix: sparse.csr_matrix, limit: int) -> Iterator[Integers]:
         start = stop
 
 
-_EVERY = np.zeros(0, dtype=np.int32)  # column c is item c
+# Column c is item c.
+_EVERY, _EVERY_ITEM = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
 
 
 @compiled(
@@ -326,11 +340,14 @@ _EVERY = np.zeros(0, dtype=np.int32)  # column c is item c
 def _read_dense(
     values: Floats, place: npt.NDArray[np.int32], user: Integers, item: Integers, to: int, scores: Floats, best: Floats
 ) -> None:
+    # The bits of floats above 0 are in their order, those of others below 0: as integers eight are compared at once.
+    as_integers, highest_bits = values.view(np.int32), np.empty(1, dtype=np.int32)
     for row in range(len(values)):
-        highest = np.float32(0)
+        highest = np.int32(0)
         for column in range(values.shape[1]):
-            highest = max(highest, values[row, column])
-        best[row, to] = highest
+            highest = max(highest, as_integers[row, column])
+        highest_bits[0] = highest
+        best[row, to] = highest_bits.view(np.float32)[0]
     for pair in range(len(item)):
         at = item[pair] if not len(place) else np.int64(place[item[pair]])
         scores[pair, to] = values[user[pair], at] if at >= 0 else np.float32(0)
