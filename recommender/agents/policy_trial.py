@@ -34,42 +34,55 @@ def policy_trial_of(agent: Agent, records: pa.Table, events: pa.Table, until_ms:
 
 
 def with_people_needed(report: Mapping[str, Any]) -> dict[str, Any]:
-    """`read_out`'s report with `people_needed` in each comparison, and a sentence that says so while nothing is proven.
+    """`read_out`'s report with `seen` and `people_needed` in each comparison, and a sentence that says so while nothing
+    is proven.
 
-    So many people would see a difference as large as the one measured four times in five, should it be the true one;
-    None where it is 0. The error shrinks by the root of the people.
+    `seen`: the difference that so many people show four times in five, by the interval that the verdict follows;
+    `people_needed`: how many would show one as large as that measured, should it be the true one (None where it is 0).
+    Errors shrink by the root of the people.
     """
-    people = report["people"]
-    comparisons = [{**own, "people_needed": _needed(own, people)} for own in report["comparisons"]]
+    people, basis = report["people"], report["basis"]
+    comparisons = []
+    for own in report["comparisons"]:
+        seen = _seen(own, basis)
+        needed = round(people * (seen / own["difference"]) ** 2) if seen is not None and own["difference"] else None
+        comparisons.append({**own, "seen": seen, "people_needed": needed})
     found = {**report, "comparisons": comparisons}
     if report["verdict"] != "not_enough_evidence":
         return found
     return {**found, "sentence": " ".join(_untold(own, report) for own in comparisons)}
 
 
-def _needed(own: Mapping[str, Any], people: int) -> int | None:
-    if not own["difference"] or own["detectable"] is None:
+def _ends(own: Mapping[str, Any], basis: str) -> tuple[float | None, float | None]:
+    prefix = "always_" if basis == "every look" else ""
+    return own[f"{prefix}low"], own[f"{prefix}high"]
+
+
+def _seen(own: Mapping[str, Any], basis: str) -> float | None:
+    """`detectable` is that of one look; the interval for every look is wider by a half-width that comes on top."""
+    (low, high), (one_low, one_high) = _ends(own, basis), _ends(own, "one look")
+    if own["detectable"] is None or low is None or high is None or one_low is None or one_high is None:
         return None
-    return round(people * float(own["detectable"] / own["difference"]) ** 2)
+    return float(own["detectable"] + ((high - low) - (one_high - one_low)) / 2)
 
 
 def _untold(own: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    ends = ("always_low", "always_high") if report["basis"] == "every look" else ("low", "high")
     told = f"{own['arm']} and {own['control']} are not told apart yet"
-    if own["detectable"] is None or any(own[end] is None for end in ends):
+    if own["seen"] is None:
         return f"{told}: too little has happened."
-    low, high = (f"{own[end]:.3g}" for end in ends)
-    people, needed = report["people"], own["people_needed"]
-    more = "more people than anybody has"
-    if needed is not None and needed <= FAR * people:
-        more = f"about {_about(needed):,} people, {_about(max(needed - people, 0)):,} more"
-    elif needed is not None:
-        more = f"more than {FAR} times as many"
+    low, high = _ends(own, report["basis"])
     looks = ", however often one looks" if report["basis"] == "every look" else ""
-    span = f"{report['confidence']:.0%} from {low} to {high}{looks}"
+    span = f"{report['confidence']:.0%} from {low:.3g} to {high:.3g}{looks}"
+    people, needed = report["people"], own["people_needed"]
+    if needed is None or needed > FAR * people:
+        more = f"more than {FAR} times as many"
+    elif needed > people:
+        more = f"about {_about(needed):,} people, {_about(needed - people):,} more"
+    else:
+        more = "more people for whom something happens: few decide these figures"
     return (
         f"{told}: {own['difference']:+.3g} {report['outcome']} per person ({span}) among {people:,} people. "
-        f"{own['detectable']:.3g} would be seen four times in five; a difference as small as this takes {more}."
+        f"{own['seen']:.3g} would be seen four times in five; one of this size takes {more}."
     )
 
 

@@ -83,6 +83,13 @@ def test_people_needed_follow_from_the_difference_that_was_seen() -> None:
     assert "more than 100 times as many" in far["sentence"]
     none = with_people_needed(report | {"comparisons": [own | {"difference": 0.0}]})
     assert none["comparisons"][0]["people_needed"] is None
+    # By every look the interval is wider by 0.006 on each side, and 0.026 is what is seen.
+    wide = own | {"always_low": -0.010, "always_high": 0.030}
+    daily = with_people_needed(report | {"comparisons": [wide], "basis": "every look"})
+    assert daily["comparisons"][0]["people_needed"] == round(1000 * 2.6**2)
+    assert "(95% from -0.01 to 0.03, however often one looks) among 1,000 people. 0.026 would" in daily["sentence"]
+    few = with_people_needed(report | {"comparisons": [own | {"difference": 0.03}]})  # not proven all the same
+    assert "few decide these figures" in few["sentence"]
     better = with_people_needed(report | {"verdict": "better", "sentence": "two brings more."})
     assert better["sentence"] == "two brings more."
 
