@@ -25,7 +25,8 @@ def policies_section(readout: Mapping[str, Any] | None, words: Words) -> str:
     title = "Which policy does better"
     if policies["verdict"] == "refused":
         return section(title, f"It cannot be told: {policies['sentence']}")
-    rows = [_row(own) for own in policies["comparisons"]]
+    ends = ("always_low", "always_high") if policies["basis"] == "every look" else ("low", "high")
+    rows = [_row(own, ends) for own in policies["comparisons"]]
     unit = f"{words.unit} per {PEOPLE} people, beside {policies['control']}"
     counts = [
         [name, f"{own['people']:,}", words.number(PEOPLE * own["value"])] for name, own in policies["arms"].items()
@@ -38,8 +39,8 @@ def policies_section(readout: Mapping[str, Any] | None, words: Words) -> str:
     )
 
 
-def _row(own: Mapping[str, Any]) -> Row:
-    if own["low"] is None or own["high"] is None:
+def _row(own: Mapping[str, Any], ends: tuple[str, str]) -> Row:
+    if any(own[end] is None for end in ends):
         return Row(own["arm"], note="not enough evidence")
-    value, low, high = (PEOPLE * own[name] for name in ("difference", "low", "high"))
+    value, low, high = (PEOPLE * own[name] for name in ("difference", *ends))
     return Row(own["arm"], value, low, high, COLOURS[own["proven"]])
