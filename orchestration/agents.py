@@ -41,6 +41,7 @@ from recommender.events import DAY_MS
 from recommender.workspace import Workspace, write_bytes_atomically
 from services.agent_log import online_stock
 from services.consent_log import said_consents
+from services.erasure import people_being_erased
 
 __all__ = [
     "AgentAtWork", "decide_agent", "learn_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
@@ -100,8 +101,11 @@ def decide_agent(
 
 
 def _audience(workspace: Workspace, agent: Agent, decided_ms: int) -> Audience:
-    """What the operator asked for, and what these people did lately that stops messages."""
+    """What the operator asked for, but who is being erased, and what these people did lately that stops messages."""
     audience = query_audience(workspace.marts, agent.audience, decided_ms)
+    if erasing := people_being_erased(workspace):
+        theirs = pc.is_in(audience.table["user_id"], value_set=pa.array(erasing, pa.string()))
+        audience = Audience(audience.table.filter(pc.invert(theirs)))
     return with_deeds(agent, audience, known_deeds(workspace, agent, decided_ms))
 
 

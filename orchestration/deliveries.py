@@ -24,6 +24,7 @@ from orchestration.outbox import Outbox, Waiting
 from recommender.agents.messages import SHAPES, messages_of
 from recommender.errors import InputError
 from recommender.workspace import Workspace, write_bytes_atomically
+from services.erasure import people_being_erased
 
 __all__ = ["Webhook", "deliver", "export_messages", "signature_of"]
 
@@ -138,6 +139,10 @@ def _fill(outbox: Outbox, workspace: Workspace, work: AgentAtWork, webhook: Webh
     since_ms = now_ms - webhook.late_ms - 2 * webhook.ahead_ms
     # What was decided in the moment is sent by whoever asked for it.
     records = read_agent_decisions(workspace, work.agent.name, since_ms=since_ms, of_runs=True)
+    if erasing := people_being_erased(workspace):
+        theirs = pc.is_in(records["user_id"], value_set=pa.array(erasing, pa.string()))
+        outbox.drop(records.filter(theirs)["decision_id"].to_pylist())
+        records = records.filter(pc.invert(theirs))
     messages = _messages(workspace, work, records)
     over = pc.less(messages["send_at"].cast(pa.int64()), now_ms - webhook.late_ms)
     shape = SHAPES[webhook.shape]

@@ -72,6 +72,11 @@ class Outbox:
             )
         return self._database.total_changes - before
 
+    def drop(self, decision_ids: Iterable[str]) -> None:
+        """Take back what is not to be sent any more, whatever became of it."""
+        with self.together():
+            self._database.executemany("delete from messages where decision_id = ?", [(one,) for one in decision_ids])
+
     def due(self, now_ms: int, send_until_ms: int, limit: int) -> list[Waiting]:
         """What may be tried now and is to be sent by then, the earliest first."""
         found = self._database.execute(

@@ -29,7 +29,14 @@ from services.erasure_log import (
 from services.journal import Journal
 from services.records import Entry, Erasure
 
-__all__ = ["ask_erasures", "close_erasures", "erase_from_journal", "erasures_under_way", "status_of_erasures"]
+__all__ = [
+    "ask_erasures",
+    "close_erasures",
+    "erase_from_journal",
+    "erasures_under_way",
+    "people_being_erased",
+    "status_of_erasures",
+]
 
 T = TypeVar("T")
 
@@ -71,6 +78,11 @@ def ask_erasures(workspace: Workspace, people: Iterable[str]) -> list[str]:
 def erasures_under_way(workspace: Workspace) -> list[PendingErasure]:
     """Those that were asked for and are not done, the oldest first."""
     return _read(workspace, pending_erasures, [])
+
+
+def people_being_erased(workspace: Workspace) -> list[str]:
+    """All ids of people who are not to be decided for, nor written to, because their erasure is under way."""
+    return sorted({user_id for one in erasures_under_way(workspace) for user_id in one.people})
 
 
 def status_of_erasures(workspace: Workspace) -> dict[str, dict[str, Any]]:
