@@ -189,4 +189,7 @@ def test_policies_that_learn_from_their_own_decisions_see_no_others() -> None:
     assert {name: one.facts["decisions"] for name, one in model.variants.items()} == {
         name: 400 + count for name, count in own.items()
     }
+    new = (*SEVERAL.variants[1:], Variant("newcomer", 0.3, "thompson", 0.1, 0.0))
+    begun = learn(replace(SEVERAL, variants=new, learns_from_own=True), later, more, LATER_MS)
+    assert begun.variants["newcomer"].policy_name == "prior"
     assert model.variants["bold"].actions != learn(SEVERAL, both, bought, LATER_MS).variants["bold"].actions
