@@ -14,7 +14,8 @@ from rich.progress import track
 
 from benchmarks.agents import START_MS
 from orchestration.agent_insights import write_insights
-from orchestration.agents import learn_agent, open_agent, run_agent
+from orchestration.agent_learning import learn_agent
+from orchestration.agents import open_agent, run_agent
 from recommender.agents.insights.fatigue import UNSUBSCRIBE
 from recommender.events import DAY_MS
 from recommender.simulation.campaigns import MESSAGES, Campaign

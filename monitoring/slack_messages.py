@@ -11,6 +11,7 @@ from monitoring.drift import DriftResult
 __all__ = [
     "Figure",
     "Message",
+    "agent_not_taught",
     "agent_stopped",
     "bundle_refused",
     "drift_found",
@@ -124,6 +125,15 @@ def agent_stopped(agent: str, sentence: str, run_id: str) -> Message:
         f"Agent {agent} stopped: its decisions broke a guardrail",
         _plain(sentence),
         facts=["no message of this run was handed over", f"run `{_code(run_id)}`"],
+    )
+
+
+def agent_not_taught(agent: str, sentence: str, run_id: str) -> Message:
+    """What an agent learnt is not served: the model before it goes on."""
+    return _message(
+        f"Agent {agent}: what it learnt is not served",
+        _plain(sentence),
+        facts=["the last good model decides", f"run `{_code(run_id)}`"],
     )
 
 

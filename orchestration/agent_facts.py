@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from orchestration.agent_learning import closed_count, horizon_of, learnt_count, refusal_of
 from orchestration.agent_readout import BASELINE, PAGE
 from orchestration.agent_report import run_report
-from orchestration.agents import moment_of
+from orchestration.agents import moment_of, open_agent
 from orchestration.tables import to_iso
 from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_file import read_agent
@@ -26,8 +27,8 @@ from recommender.report.agent_figures import lift_figure
 from recommender.workspace import Workspace
 
 __all__ = [
-    "Due", "agent_status", "due_agents", "message_facts", "policy_facts", "readout_facts", "readout_pictures",
-    "sample_ratio_told",
+    "Due", "DueLearning", "agent_status", "due_agents", "due_learning", "message_facts", "policy_facts",
+    "readout_facts", "readout_pictures", "sample_ratio_told",
 ]  # fmt: skip
 
 FRESH_SECONDS = 24 * 3600
@@ -72,6 +73,51 @@ def due_agents(workspace: Workspace, built_at: float | None, now: float | None =
     return Due(known, wanted, day, moment_of(workspace, "") if wanted else 0, reason)
 
 
+@dataclass(frozen=True)
+class DueLearning:
+    """`wanted` agents learn now, from what is known at `now_ms`; `asked` is when each was last looked at, in seconds
+    since 1970; `reason` why the others do not.
+    """
+
+    wanted: tuple[str, ...]
+    now_ms: int
+    asked: Mapping[str, float]
+    reason: str
+
+
+def due_learning(workspace: Workspace, asked: Mapping[str, float], now: float, now_ms: int) -> DueLearning:
+    """Which of the daily agents can learn something before their next run; each is looked at once in the minutes that
+    are set. `now` in seconds of the wall's clock, `now_ms` by the service's.
+    """
+    try:
+        settings = read_configuration(workspace.configuration).agents
+    except NextbestError as problem:
+        return DueLearning((), now_ms, asked, problem.found)
+    pause, seen, wanted, told = 60 * settings.learn_every_minutes, dict(asked), [], []
+    for name in settings.daily if pause else ():
+        if now - seen.get(name, 0.0) < pause:
+            continue
+        seen[name] = now
+        try:
+            why = _nothing_new(workspace, name, now_ms)
+        except NextbestError as problem:
+            why = problem.found
+        if why:
+            told.append(f"{name}: {why}")
+        else:
+            wanted.append(name)
+    return DueLearning(tuple(wanted), now_ms, seen, "; ".join(told) or "no agent is to learn before its next run yet")
+
+
+def _nothing_new(workspace: Workspace, name: str, now_ms: int) -> str:
+    agent = open_agent(workspace, name).agent
+    horizon = horizon_of(workspace, agent)
+    if horizon.why:
+        return f"{horizon.why}, so it learns in its runs"
+    count = closed_count(workspace, agent, min(now_ms, horizon.until_ms))
+    return "" if count != learnt_count(workspace, name) else f"its {count:,} decisions with outcomes are learnt from"
+
+
 def agent_status(workspace: Workspace) -> dict[str, Any]:
     """By name: whether it works daily, its last run and messages, and what its last readout said; a broken file says
     what is wrong with it.
@@ -88,6 +134,8 @@ def agent_status(workspace: Workspace) -> dict[str, Any]:
             continue
         runs = sorted(workspace.agent_decisions(name).glob("*.parquet"))
         found[name] = {"works": "daily" if name in daily else "when told"}
+        if refusal := refusal_of(workspace, name):
+            found[name]["not served"] = f"what it learnt last: {refusal}"
         if not runs:
             found[name]["last run"] = "none so far"
             continue
@@ -106,6 +154,7 @@ def policy_facts(found: Mapping[str, Any], outcomes: pa.Table) -> dict[str, Any]
     """What was learnt, a sentence for each factor."""
     facts: dict[str, Any] = {
         "version": found["version"],
+        "is new": found["is_new"],
         "decisions": found["decisions"],
         "decisions with a wanted outcome": int(pc.sum(outcomes["is_wanted"]).as_py() or 0),
         "reward per decision": float(pc.mean(outcomes["reward"]).as_py() or 0.0),

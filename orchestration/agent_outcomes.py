@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.agents import OUTCOME_COLUMNS, AgentAtWork, read_agent_decisions
-from orchestration.tables import read_as_of_ms, read_mart
+from orchestration.agent_learning import learnt_from
+from orchestration.agents import AgentAtWork
 from recommender.agents.attribution import outcomes_of
 from recommender.workspace import Workspace, write_bytes_atomically
 
@@ -24,10 +23,8 @@ def write_outcomes(workspace: Workspace, work: AgentAtWork, now_ms: int) -> pa.T
     The same function as the one that learning calls, so a mart and a model never differ in what a decision earned.
     """
     agent = work.agent
-    records = read_agent_decisions(workspace, agent.name, DECISION_COLUMNS)
-    wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
-    events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
-    found = outcomes_of(agent, records, events, min(now_ms, read_as_of_ms(workspace)))
+    records, events, until_ms = learnt_from(workspace, agent, DECISION_COLUMNS)
+    found = outcomes_of(agent, records, events, min(now_ms, until_ms))
     buffer = io.BytesIO()
     pq.write_table(found, buffer)
     write_bytes_atomically(workspace.agent_outcomes(agent.name), buffer.getvalue())

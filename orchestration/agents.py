@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,17 +19,16 @@ from orchestration.audience_query import query_audience
 from orchestration.known_events import known_deeds
 from orchestration.nearest_ids import nearest_ids
 from orchestration.settings import ARCHIVE_AGE_DAYS
-from orchestration.tables import read_as_of_ms, read_mart
+from orchestration.tables import read_as_of_ms
 from recommender.agents.agent import NOTHING, Agent
 from recommender.agents.agent_file import read_agent_files
-from recommender.agents.agent_model import load_agent_model, save_agent_model
+from recommender.agents.agent_model import load_agent_model
 from recommender.agents.audience import Audience
 from recommender.agents.consents import with_consents
 from recommender.agents.deciding import Run
 from recommender.agents.deeds import with_deeds
 from recommender.agents.draft import Draft
 from recommender.agents.erased_sends import sent_to_erased
-from recommender.agents.learning import learn
 from recommender.agents.published_audience import PublishedAudience, publish_audience
 from recommender.agents.record import AGENT_DECISION_SCHEMA, agent_version, read_records
 from recommender.agents.run_files import moment_of_file, name_of_run
@@ -44,7 +42,7 @@ from services.consent_log import said_consents
 from services.erasure import people_being_erased
 
 __all__ = [
-    "AgentAtWork", "decide_agent", "learn_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
+    "OUTCOME_COLUMNS", "AgentAtWork", "decide_agent", "moment_of", "open_agent", "read_agent_decisions", "run_agent",
 ]  # fmt: skip
 
 _LOG = logging.getLogger("nextbest.agents")
@@ -169,18 +167,6 @@ def _publish(workspace: Workspace, name: str, audience: Audience, decided_ms: in
         before = None
     if before is None or before.decided_ms <= decided_ms:
         publish_audience(path, audience, decided_ms, read_as_of_ms(workspace))
-
-
-def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int) -> dict[str, Any]:
-    """Fit on all decisions whose window has closed; returns the facts and the version of what was written."""
-    agent = work.agent
-    records = read_agent_decisions(workspace, agent.name)
-    wanted = pc.field("event_type").isin(list(agent.goal.outcomes))
-    events = read_mart(workspace, "events", OUTCOME_COLUMNS, wanted)
-    end_ms = read_as_of_ms(workspace)
-    # What happened after the marts end is not known: windows that reach beyond are open, whatever the clock says.
-    model = learn(agent, records, events, min(now_ms, end_ms))
-    return {"version": save_agent_model(model, workspace.agent_model(agent.name)), **model.facts}
 
 
 def read_agent_decisions(

@@ -36,6 +36,8 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
         verb.add_argument("name", metavar="NAME")
         verb.add_argument("--at", default="", metavar="T", help="the moment (default: now, or where the data end)")
         verb.add_argument("--json", action="store_true")
+        if name == "learn":
+            verb.add_argument("--anyway", action="store_true", help="serve it though outcomes seem to have ceased")
         verb.set_defaults(
             action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
         )
@@ -123,12 +125,13 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _learn(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
+    from orchestration.agent_learning import learn_agent
     from orchestration.agent_outcomes import write_outcomes
-    from orchestration.agents import learn_agent, moment_of, open_agent
+    from orchestration.agents import moment_of, open_agent
 
     work, now_ms = open_agent(workspace, options.name), moment_of(workspace, options.at)
     write_outcomes(workspace, work, now_ms)
-    return {"agent": work.agent.name, **learn_agent(workspace, work, now_ms)}
+    return {"agent": work.agent.name, **learn_agent(workspace, work, now_ms, anyway=options.anyway)}
 
 
 def _readout(workspace: Workspace, options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ _everything = _groups("data", "features", "model", "decision", "monitoring") - _
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """The eight ways to turn the wheel."""
+    """The nine ways to turn the wheel."""
     return [
         dg.define_asset_job("ring", _everything, description="From raw files to a verdict on a new bundle."),
         dg.define_asset_job(
@@ -45,6 +45,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             "agents",
             _agents,
             description="An agent learns, decides for its whole audience, hands its messages over and is read out.",
+        ),
+        dg.define_asset_job(
+            "agents_learn",
+            dg.AssetSelection.assets("agent_policy"),
+            description="An agent learns between its runs, from what came by /v1/track since.",
         ),
         dg.define_asset_job(
             "erase",

@@ -17,12 +17,14 @@ SHAPES = ("plain", "braze", "iterable", "sendgrid")
 @dataclass(frozen=True)
 class AgentSettings:
     """`daily`: names of the agents that learn and decide once a day, after the marts were built; the others wait to be
-    told. `webhook`: where their messages are handed over after each run, in a `shape`; without one they only lie ready.
+    told. `learn_every_minutes`: how often they learn between these runs, where something new can be learnt (0: not).
+    `webhook`: where their messages are handed over after each run, in a `shape`; without one they only lie ready.
     """
 
     daily: tuple[str, ...] = ()
     webhook: str = ""
     shape: str = "plain"
+    learn_every_minutes: float = 60.0
 
 
 def agent_settings(document: Document, body: object) -> AgentSettings:
@@ -31,7 +33,8 @@ def agent_settings(document: Document, body: object) -> AgentSettings:
     nobody: tuple[str, ...] = ()
     daily = part.read("daily", nobody, lambda at, value: _names(document, at, value)) or nobody
     webhook = part.read("webhook", "", lambda at, value: _address(document, at, value)) or ""
-    return AgentSettings(daily, webhook, part.one_of("shape", SHAPES, "plain"))
+    minutes = part.number("learn_every_minutes", AgentSettings.learn_every_minutes, 0.0, 10_080.0)
+    return AgentSettings(daily, webhook, part.one_of("shape", SHAPES, "plain"), minutes)
 
 
 def _names(document: Document, path: str, value: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from recommender.events import EVENT_SCHEMA
 from recommender.workspace import Workspace
 from services.journal_export import agent_decision_table
 
-__all__ = ["heard_until_ms", "journal_events", "unlanded_agent_decisions"]
+__all__ = ["heard_until_ms", "journal_events", "unlanded_agent_decisions", "unlanded_count"]
 
 _COLUMNS = {
     "user_id": "coalesce(identities.user_id, events.user_id)",
@@ -38,6 +38,7 @@ select row, coalesce(identities.user_id, agent_decisions.user_id)
 from agent_decisions left join identities on identities.anonymous_user_id = agent_decisions.user_id
 where seq > ? and agent = ? order by seq
 """
+_COUNT = "select count(*) from agent_decisions where seq > ? and agent = ? and decided_ms <= ?"
 _HAS = "select 1 from {file}.sqlite_master where name = ?"
 _LAST = "select max(seq) from {file}.{table} where {key} in (select value from json_each(?))"
 
@@ -68,6 +69,15 @@ def unlanded_agent_decisions(workspace: Workspace, agent: str) -> pa.Table:
         after = _last_landed(journal, "agent_decisions", "decision_id", workspace.journal_agent_decisions)
         rows = journal.execute(_DECISIONS, (after or 0, agent)).fetchall()
     return agent_decision_table(rows) if rows else AGENT_DECISION_SCHEMA.empty_table()
+
+
+def unlanded_count(workspace: Workspace, agent: str, until_ms: int) -> int:
+    """How many of them were decided up to a moment."""
+    with closing(_opened(workspace)) as journal:
+        if not _has(journal, "main", "agent_decisions"):
+            return 0
+        after = _last_landed(journal, "agent_decisions", "decision_id", workspace.journal_agent_decisions)
+        return int(journal.execute(_COUNT, (after or 0, agent, until_ms)).fetchone()[0])
 
 
 def heard_until_ms(workspace: Workspace) -> int | None:

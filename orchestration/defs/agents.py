@@ -3,14 +3,16 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from monitoring.slack_messages import agent_stopped, messages_refused
+from monitoring.slack_messages import agent_not_taught, agent_stopped, messages_refused
 from orchestration.agent_audit import audit_agent, audit_since
 from orchestration.agent_facts import (
     due_agents,
+    due_learning,
     message_facts,
     policy_facts,
     readout_facts,
@@ -18,10 +20,11 @@ from orchestration.agent_facts import (
     sample_ratio_told,
 )
 from orchestration.agent_insights import write_insights
+from orchestration.agent_learning import learn_agent
 from orchestration.agent_outcomes import write_outcomes
 from orchestration.agent_readout import write_agent_readout
-from orchestration.agents import learn_agent, moment_of, open_agent, run_agent
-from orchestration.alerts import slack_of
+from orchestration.agents import moment_of, open_agent, run_agent
+from orchestration.alerts import now_ms, slack_of
 from orchestration.defs.model import picture
 from orchestration.deliveries import Webhook, deliver
 from orchestration.resources import Ring
@@ -36,17 +39,36 @@ __all__ = ["AGENTS", "agent_assets", "agent_sensors"]
 # Files come and go while Dagster is up; the sensor below keeps these names.
 AGENTS = dg.DynamicPartitionsDefinition(name="agents")
 DELIVERY_SECONDS = 120.0
+UNFINISHED = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")]
 
 GUARDRAILS, EXPLORATION, SAMPLE_RATIO, TAKEN = "guardrails", "exploration", "sample_ratio", "taken_by_the_receiver"
-EARLIER = "earlier_guardrails"
+EARLIER, SOUND = "earlier_guardrails", "what_was_learnt_is_sound"
 
 
-@dg.asset(group_name="decision", partitions_def=AGENTS, kinds={"parquet"}, deps=["events", "users", "user_states"])
-def agent_policy(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+@dg.asset(
+    group_name="decision",
+    partitions_def=AGENTS,
+    kinds={"parquet"},
+    deps=["events", "users", "user_states"],
+    check_specs=[dg.AssetCheckSpec(SOUND, asset="agent_policy", description="What was learnt may decide for people.")],
+)
+def agent_policy(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]:
     """What the agent has learnt from every decision whose window has closed, and what each of them earned."""
-    work, now_ms = open_agent(ring.workspace, context.partition_key), moment_of(ring.workspace, ring.at)
-    outcomes = write_outcomes(ring.workspace, work, now_ms)
-    return dg.MaterializeResult(metadata=policy_facts(learn_agent(ring.workspace, work, now_ms), outcomes))
+    space, name = ring.workspace, context.partition_key
+    work, at_ms = open_agent(space, name), moment_of(space, ring.at)
+    outcomes = write_outcomes(space, work, at_ms)
+    found = learn_agent(space, work, at_ms)
+    refused = found["refused"]
+    if refused:
+        slack_of(space).send(agent_not_taught(name, refused, context.run.run_id))
+    yield dg.MaterializeResult(metadata=policy_facts(found, outcomes))
+    # Never blocking: the last good model decides on.
+    yield dg.AssetCheckResult(
+        passed=not refused,
+        check_name=SOUND,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{refused}; {found['version']} goes on" if refused else "it was tried on people of the audience",
+    )
 
 
 @dg.asset(
@@ -156,9 +178,9 @@ def agent_readout(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any
 @dg.asset(group_name="monitoring", partitions_def=AGENTS, deps=[agent_policy])
 def agent_insights(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What works for whom, when people respond and when they tire, as a page."""
-    space, now_ms = ring.workspace, moment_of(ring.workspace, ring.at)
+    space, at_ms = ring.workspace, moment_of(ring.workspace, ring.at)
     try:
-        page = write_insights(space, context.partition_key, now_ms)
+        page = write_insights(space, context.partition_key, at_ms)
     except NotReadyError as problem:
         return dg.MaterializeResult(metadata={"verdict": str(problem)})
     told = json.loads(page.with_suffix(".json").read_text())["sentences"]
@@ -192,11 +214,35 @@ def daily_agents(context: dg.SensorEvaluationContext, ring: Ring) -> dg.SensorRe
     return dg.SensorResult(requests, due.reason if not requests else None, dynamic_partitions_requests=changes)
 
 
+@dg.sensor(
+    job_name="agents_learn",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Agents under `agents.daily` learn between their runs, as soon as new outcomes are known.",
+)
+def agents_learn(context: dg.SensorEvaluationContext, ring: Ring) -> dg.SensorResult:
+    """The cursor says when each agent was last looked at. A run waits in Dagster's queue for whatever holds the
+    workspace; no second one is asked for meanwhile.
+    """
+    waiting = dg.RunsFilter(job_name="agents_learn", statuses=UNFINISHED)
+    if context.instance.get_runs_count(waiting):
+        return dg.SensorResult(skip_reason="the last runs are not over yet")
+    now = datetime.now(UTC).timestamp()
+    due = due_learning(ring.workspace, json.loads(context.cursor or "{}"), now, now_ms(ring.workspace))
+    at = {"resources": {"ring": {"config": {"home": ring.home, "at": to_iso(due.now_ms)}}}}
+    requests = [
+        dg.RunRequest(f"{name}/{due.asked[name]:.0f}", partition_key=name, run_config=at, tags={"nextbest/agent": name})
+        for name in due.wanted
+    ]
+    cursor = json.dumps(dict(due.asked), sort_keys=True)
+    return dg.SensorResult(requests, due.reason if not requests else None, cursor=cursor)
+
+
 def agent_assets() -> list[dg.AssetsDefinition]:
     """Assets of agents: three of the group `decision`, two of `monitoring`."""
     return [agent_policy, agent_messages, agent_deliveries, agent_readout, agent_insights]
 
 
 def agent_sensors() -> list[dg.SensorDefinition]:
-    """The sensor that knows agents' files and asks for their runs."""
-    return [daily_agents]
+    """Who knows agents' files and asks for their runs, and who lets them learn in between."""
+    return [daily_agents, agents_learn]
