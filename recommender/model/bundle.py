@@ -166,7 +166,8 @@ def golden_arrays(model: RankingModel, golden: UserStates, at_ms: int) -> dict[s
 
 
 def _check_golden(bundle: Bundle, folder: Path) -> None:
-    """The loaded model must retrieve, assemble and score as it did when it was built."""
+    """The loaded model must retrieve, assemble and score as it did when it was built, everybody together and one alone:
+    what is compiled for either is then there before the first request."""
     stored = read_arrays(folder / GOLDEN)
     golden = UserStates.from_table(pq.read_table(folder / GOLDEN_USERS))
     again = golden_arrays(bundle, golden, int(np.asarray(stored["at_ms"]).item()))
@@ -176,3 +177,8 @@ def _check_golden(bundle: Bundle, folder: Path) -> None:
     for name in ("features", "scores"):
         if not np.allclose(stored[name], again[name], rtol=SCORE_TOLERANCE, atol=SCORE_TOLERANCE, equal_nan=True):
             raise broken_bundle(folder, f"golden examples whose {name} came out differently")
+    if len(golden):
+        last = len(golden) - 1  # the busiest
+        alone = bundle.score(golden.slice(last, 1), Contexts.at(int(np.asarray(stored["at_ms"]).item()), 1))
+        if alone.features.tobytes() != again["features"][again["offsets"][last] :].tobytes():
+            raise broken_bundle(folder, "a golden person who alone has other features than together with others")

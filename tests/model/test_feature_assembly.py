@@ -152,6 +152,17 @@ def test_a_row_does_not_depend_on_the_other_candidates_nor_on_the_filter(model: 
         assert found.features.tobytes() == everything.features[found.item_index].tobytes()
 
 
+def test_no_candidate_and_the_same_one_twice_are_assembled_too(model: RankingModel, shop: Shop) -> None:
+    users, context = shop.now.users.slice(3, 1), Contexts.at(shop.now.as_of_ms, 1)
+    nothing, one, twice = (
+        model.score(users, context, np.array(given, dtype=np.int64)) for given in ((), (5,), (5, 2, 5))
+    )
+    assert (nothing.features.shape, nothing.scores.shape) == ((0, len(model.ranker.names)), (0,))
+    for row in (0, 2):
+        assert twice.features[row].tobytes() == one.features[0].tobytes()
+        assert twice.scores[row] == one.scores[0]
+
+
 def test_the_matrix_is_what_xgboost_reads_without_copying(model: RankingModel, shop: Shop) -> None:
     found = model.score(shop.now.users.slice(0, 1), Contexts.at(shop.now.as_of_ms, 1))
     assert found.features.dtype == np.float32

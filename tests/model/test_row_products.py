@@ -13,7 +13,7 @@ from recommender.person_state import PersonState
 from recommender.retrieval import likeness, panels, seeds
 from recommender.retrieval.candidates import UserBatch
 from recommender.retrieval.panels import DensePanel, Excluded, RowPanel, SparsePanel
-from recommender.retrieval.row_products import summed, summed_sparse
+from recommender.retrieval.row_products import cosines, dense_product, entries_of, summed, summed_sparse
 from recommender.retrieval.seeds import Seeds
 from recommender.states import USER_STATE_SCHEMA, Contexts, UserStates
 
@@ -129,3 +129,27 @@ def test_seeds_of_one_and_of_many_lead_to_the_same_scores() -> None:
     expected = public_product(rows, weights, matrix())
     assert one.at(np.zeros_like(every), every).tolist() == expected.tolist()
     assert two.at(np.ones_like(every), every).tolist() == expected.tolist()
+
+
+def test_dense_rows_are_added_up_item_by_item() -> None:
+    factors = np.random.default_rng(8).normal(size=(HEIGHT, 48)).astype(np.float32)
+    rows, weights = weighted()
+    expected = np.zeros(48, dtype=np.float32)
+    for row, weight in zip(rows, weights, strict=True):
+        expected += weight * factors[row]
+    assert dense_product(rows, weights, factors).tobytes() == expected.tobytes()
+    assert not dense_product(rows[:0], weights[:0], factors).any()
+
+
+def test_cosines_are_added_up_in_double_precision_and_raise_what_is_lower() -> None:
+    items, rng = matrix(), np.random.default_rng(9)
+    profile, own = rng.random(WIDTH).astype(np.float32), rng.random(HEIGHT).astype(np.float32)
+    rows = np.array([3, 3, 0, 69])
+    highest = np.array([0, 99, 0, 0], dtype=np.float32)
+    cosines(items, rows, profile, own[rows], highest)
+    products = [(items.data * profile[items.indices])[items.indptr[row] : items.indptr[row + 1]] for row in rows]
+    sums = [sum(part.astype(np.float64).tolist()) for part in products]
+    expected = np.maximum(np.array(sums) - own[rows], 0).astype(np.float32)
+    assert highest.tolist() == [expected[0], 99, expected[2], expected[3]]
+    assert entries_of(items, rows[:2]).tolist() == 2 * items[3].indices.tolist()
+    assert entries_of(items, rows[:0]).tolist() == []
