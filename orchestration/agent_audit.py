@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from orchestration.agent_ledger import REMEMBERED_MS
 from orchestration.agents import AgentAtWork, read_agent_decisions
@@ -15,7 +18,7 @@ from recommender.agents.published_audience import PublishedAudience
 from recommender.agents.record import sends_of
 from recommender.agents.sends import SEND_SCHEMA
 from recommender.events import DAY_MS
-from recommender.workspace import Workspace
+from recommender.workspace import Workspace, write_bytes_atomically
 from services.consent_log import said_consents
 
 __all__ = ["audit_agent", "audit_since"]
@@ -25,7 +28,9 @@ JUDGED = ("decision_id", "arm", "propensity", *(f"{name}_propensity" for name in
 
 
 def audit_agent(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> Audit | None:
-    """Judge the latest run's decisions; None for an earlier run, whose audience is not there any more."""
+    """Judge the latest run's decisions; None for an earlier run, whose audience is not there any more. For whom a
+    guardrail was broken is written to `broken.parquet` in the agent's folder, some people for each.
+    """
     published = PublishedAudience.open(workspace.agent_audience(work.agent.name))
     if published is None or not len(records):
         return None
@@ -36,7 +41,18 @@ def audit_agent(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> A
     given = read_agent_decisions(workspace, work.agent.name, ["action", "decided_at"])
     given = _until(given, decided_ms)["action"]
     counts = {row["values"]: row["counts"] for row in pc.value_counts(given).to_pylist() if row["values"] != NOTHING}
-    return audit_run(work.agent, audience, records, _messages(workspace, decided_ms), counts)
+    audit = audit_run(work.agent, audience, records, _messages(workspace, decided_ms), counts)
+    if not audit.is_sound:
+        _note(workspace, work.agent.name, audit)
+    return audit
+
+
+def _note(workspace: Workspace, name: str, audit: Audit) -> None:
+    rows = [(guardrail, user_id) for guardrail, some in audit.examples.items() for user_id in some]
+    guardrails, people = (pa.array(part, pa.string()) for part in zip(*rows, strict=True))
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"guardrail": guardrails, "user_id": people}), buffer)
+    write_bytes_atomically(workspace.agent_broken(name), buffer.getvalue())
 
 
 def audit_since(workspace: Workspace, work: AgentAtWork) -> Audit | None:

@@ -104,9 +104,8 @@ def outbox_without(path: Path, people: People) -> int:
             "delete from messages where exists "
             "(select 1 from json_tree(cast(body as text)) as part join names on name = part.atom)"
         ).rowcount
-        if dropped:
-            file.execute("vacuum")
-            file.execute("pragma wal_checkpoint(truncate)").fetchone()
+        file.execute("vacuum")  # also of what was taken back before
+        file.execute("pragma wal_checkpoint(truncate)").fetchone()
     return dropped
 
 

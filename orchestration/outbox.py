@@ -46,6 +46,7 @@ class Outbox:
         self._database = sqlite3.connect(path, isolation_level=None, timeout=30)
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = full")
+        self._database.execute("pragma secure_delete = on")
         for statement in (_TABLE, _INDEX):
             self._database.execute(statement)
 

@@ -193,6 +193,10 @@ class Workspace:
         """What each decision whose window has closed earned (Parquet)."""
         return self.agents / name / "outcomes.parquet"
 
+    def agent_broken(self, name: str) -> Path:
+        """Some people for whom the last run that was stopped had broken a guardrail (Parquet)."""
+        return self.agents / name / "broken.parquet"
+
     def agent_affinities(self, name: str) -> Path:
         """What each of its actions is expected to gain each person (Parquet)."""
         return self.agents / name / "affinities.parquet"

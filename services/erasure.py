@@ -40,7 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_AT_ONCE = 2_000  # rows in one commit, as where rows are archived
+_AT_ONCE = 500  # rows in one commit: what waits for its turn waits some 40 ms
 _SEARCHED = 50  # ids that are looked for in a file's bytes; with more the file is written anew without looking
 _PATIENCE = 100  # times that emptying the log is tried, 0.1 s apart, while somebody reads
 
@@ -199,6 +199,7 @@ def _emptied(journal: Journal, file: sqlite3.Connection, path: Path) -> None:
     """Move the log into the file and cut it to nothing, as soon as nobody reads what it holds. NotReadyError where
     somebody reads on and on."""
     for _ in range(_PATIENCE):
+        file.execute("pragma wal_checkpoint(passive)").fetchone()  # most of it beside whoever writes
         with journal.turn():
             (busy, *_) = file.execute("pragma wal_checkpoint(truncate)").fetchone()
         if not busy:

@@ -46,8 +46,8 @@ class Tried:
 
 @dataclass(frozen=True)
 class Audit:
-    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids; `tried`: what
-    each of the agent's policies explored.
+    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids, in no sentence, for
+    sentences go where nobody can be erased; `tried`: what each of the agent's policies explored.
     """
 
     broken: Mapping[str, int]
@@ -80,9 +80,7 @@ class Audit:
     def sentence(self) -> str:
         """What a person reads of it."""
         told = [
-            f"{name}: {count:,} people, such as {', '.join(self.examples[name])}"
-            for name, count in self.broken.items()
-            if count
+            f"{name}: {count:,} {'people' if count > 1 else 'person'}" for name, count in self.broken.items() if count
         ]
         return "; ".join(told) or f"all {len(self.broken)} guardrails held"
 

@@ -151,7 +151,8 @@ def test_messages_of_other_agents_count_where_a_cap_says_all() -> None:
     (user,), at = first["user_id"].to_pylist(), first["send_at"].cast(pa.int64()).to_pylist()[0]
     near = sends([user], [at - HOUR_MS])
     assert broken(audited(records, earlier=near)) == {"cool-down": 1, "cap 1 a day": 1}
-    assert user in audited(records, earlier=near).sentence
+    assert audited(records, earlier=near).examples["cool-down"] == [user]
+    assert audited(records, earlier=near).sentence == "cool-down: 1 person; cap 1 a day: 1 person"  # and not who
     # A push is no e-mail, a voucher of another agent is none of ours, and 20 hours are long enough.
     far = sends([user] * 2, [at - 3 * DAY_MS, at - 5 * DAY_MS], "voucher")
     assert broken(audited(records, earlier=far)) == {}
