@@ -46,7 +46,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Audit:
-    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids, in no sentence, for
+    """`broken`: guardrail → people for whom it was broken (0: it held); `examples`: some of their ids, in no sentence:
     sentences go where nobody can be erased; `tried`: what each of the agent's policies explored.
     """
 
