@@ -60,8 +60,8 @@ def test_a_run_learns_decides_and_is_read_out(workspace: Workspace, instance: dg
         result = run(workspace, instance, f"2026-06-0{day}T06:00")
         assert result.success
         assert checks(result) == {
-            "what_was_learnt_is_sound": True, "guardrails": True, "exploration": True, "earlier_guardrails": True, "taken_by_the_receiver": True,
-            "sample_ratio": True,
+            "what_was_learnt_is_sound": True, "guardrails": True, "exploration": True, "earlier_guardrails": True,
+            "taken_by_the_receiver": True, "sample_ratio": True,
         }  # fmt: skip
     learnt, told = metadata(result, "agent_policy"), metadata(result, "agent_messages")
     assert learnt["decisions"] == PEOPLE  # those of the first day, whose two days are over
