@@ -145,6 +145,7 @@ def test_outcomes_that_also_come_in_files_are_waited_for(desk: Desk) -> None:
     assert learn_agent(desk.workspace, work_of(desk), LATE)["decisions"] == 0
 
 
+@pytest.mark.slow
 def test_what_is_not_sound_is_not_served_and_told(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     for place in range(4):
         a_day_of(desk, YES[60 * place : 60 * place + 60])

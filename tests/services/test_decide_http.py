@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pyarrow as pa
 import pytest
 from served_shop import LandedShop, ServedShop, copy_shop, serving
 
+from orchestration.defs.agents import agent_policy
+from orchestration.resources import Ring
+from recommender.agents.agent_model import load_agent_model
 from recommender.agents.audience import Audience
 from recommender.agents.published_audience import publish_audience
+from recommender.agents.record import agent_version
 from recommender.events import DAY_MS
 from services.agent_log import online_sends, online_stock
 from services.journal import export_journal
@@ -42,6 +48,8 @@ def deciding(landed_shop: LandedShop, tmp_path_factory: pytest.TempPathFactory) 
     """The shop with an agent whose audience is everybody."""
     shop = copy_shop(landed_shop, tmp_path_factory.mktemp("deciding") / "home", with_store=True)
     workspace, people = shop.workspace, list(shop.user_ids)
+    if not workspace.marts.exists():
+        workspace.marts.symlink_to(landed_shop.workspace.marts)  # only read
     shutil.rmtree(workspace.agents, ignore_errors=True)  # other tests of the shop may have left theirs
     workspace.agents.mkdir()
     (workspace.agents / "spring.yml").write_text(SPRING)
@@ -147,3 +155,41 @@ def test_what_was_decided_is_counted_and_lands(deciding: ServedShop) -> None:
     )
     assert export_journal(deciding.shop.workspace)["agent_decisions"] > 0
     assert Path(deciding.shop.workspace.journal_agent_decisions).exists()
+
+
+def test_outcomes_change_what_is_decided_without_a_run_of_the_ring(deciding: ServedShop) -> None:
+    """Told by /v1/track, learnt by Dagster's asset, taken up by both workers; who has bought is left alone at once."""
+    space, path = deciding.shop.workspace, deciding.shop.workspace.agents / "spring.yml"
+    path.write_text(SPRING + "eligibility: {stop_after: {purchase: 48}}\n")
+    before = wait_for_version(deciding, 21, "agent_version", agent_version(path.read_bytes()))["policy_version"]
+    answers = {user: ask(deciding, user, 21).json() for user in deciding.shop.user_ids}
+    buyers = [user for user, answer in answers.items() if answer["action"] == "news"]
+    order = {"order_id": "1", "products": [{"product_id": deciding.shop.item_ids[0], "price": 10}]}
+    for user in buyers:
+        said = {"event": "Order Completed", "userId": user, "properties": order}
+        assert deciding.post("track", {**said, "context": {"occurred_at": noon(deciding, 21)}}).status_code == 200
+        assert ask(deciding, user, 22).json()["reason"] == "after purchase"
+    seen = {"event": "Product Viewed", "userId": "z", "properties": {"product_id": deciding.shop.item_ids[0]}}
+    deciding.post("track", {**seen, "context": {"occurred_at": noon(deciding, 29)}})  # the goal's seven days are over
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("agents", ["spring"])
+        resources = {"ring": Ring(home=str(space.root), at=noon(deciding, 30))}
+        learnt = dg.materialize([agent_policy], instance=instance, partition_key="spring", resources=resources)
+    assert learnt.success
+    after = load_agent_model(space.agent_model("spring"))
+    assert after.version != before
+    answer = wait_for_version(deciding, 31, "policy_version", after.version)
+    assert (answer["policy"], answer["degraded"]) == (after.policy_name, False)
+    assert after.facts["decisions"] >= len(answers)
+    assert after.actions.means[0] > max(after.actions.means[1:])  # news were followed by purchases, others by none
+
+
+def wait_for_version(served: ServedShop, day: int, name: str, version: str) -> dict[str, Any]:
+    """An answer of each worker's that has it; as many in a row as make it unlikely that one worker gave all."""
+    found: list[dict[str, Any]] = []
+    until = time.monotonic() + 20
+    while len(found) < 2 * CALLERS and time.monotonic() < until:
+        answer = ask(served, served.shop.user_ids[0], day).json()
+        found = [*found, answer] if answer[name] == version else []
+    assert found
+    return found[-1]
