@@ -15,6 +15,7 @@ from orchestration.tables import read_mart
 from recommender.agents.agent import NOTHING, Agent, Variant
 from recommender.agents.agent_file import read_agent
 from recommender.agents.audience import CONSENT, Audience
+from recommender.agents.deeds import watched
 from recommender.agents.placement_slots import can_fill
 from recommender.agents.record import sends_of
 from recommender.configuration import read_configuration
@@ -119,11 +120,13 @@ def _of_consents(agent: Agent, audience: Audience) -> list[str]:
 
 
 def _of_outcomes(workspace: Workspace, agent: Agent) -> list[str]:
-    """Goal outcomes that never came so far."""
+    """Goal outcomes, and deeds that stop messages, that never came so far."""
     seen = pc.unique(read_mart(workspace, "events", ["event_type"])["event_type"]).to_pylist()
+    named = [("the goal counts", name) for name in agent.goal.outcomes]
+    named += [("messages stop after", name) for name in watched(agent)]
     return [
-        f"the goal counts {name}, which has not come so far{_near(name, sorted({*seen, *EVENT_STRENGTHS}))}"
-        for name in agent.goal.outcomes
+        f"{told} {name}, which has not come so far{_near(name, sorted({*seen, *EVENT_STRENGTHS}))}"
+        for told, name in named
         if name not in seen
     ]
 

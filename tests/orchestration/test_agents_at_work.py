@@ -114,6 +114,7 @@ def test_check_names_what_the_data_do_not_have(workspace: Workspace, capsys: pyt
     wrong = SPRING.replace("purchase: 1", "purchases: 1").replace(
         "{name: news, channel: email}", "{name: news, channel: emails}"
     )
+    wrong += "eligibility: {stop_after: {order: 24, purchase: 24}}\n"
     path.write_text(wrong.replace("inventory: 20", "when: {ages: {min: 3}}"))
     assert main(["agent", "check", "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)["agents"]
@@ -122,6 +123,7 @@ def test_check_names_what_the_data_do_not_have(workspace: Workspace, capsys: pyt
         "action voucher asks for ages, which the audience does not have; did you mean age?",
         "nobody can get emails: the audience has no consent_emails; did you mean consent_email?",
         "the goal counts purchases, which has not come so far; did you mean purchase?",
+        "messages stop after order, which has not come so far",
     ]
     path.write_text(SPRING.replace("inventory", "inventori"))
     assert main(["agent", "check"]) == 1
