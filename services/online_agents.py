@@ -68,13 +68,14 @@ class OnlineAgents:
     ) -> None:
         self._journal, self._now_ms, self._config = journal, now_ms, config or OnlineAgentsConfig()
         self._shelf, self._sends, self._turns = AgentShelf(workspace), BatchSends(workspace), Turns(workspace.agents)
-        self._closing, self._looked = threading.Event(), threading.Event()
+        self._closing, self._looked, self._wakes = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="agents", daemon=True)
         self._thread.start()
         self._looked.wait(self._config.first_look_seconds)
 
     def close(self) -> None:
         self._closing.set()
+        self._wakes.set()
         self._thread.join()
         self._sends.close()
         self._turns.close()
@@ -111,7 +112,7 @@ class OnlineAgents:
         async with self._turn() as turns:
             for _ in range(self._config.tries):
                 with stage("live"):
-                    held = self._sends.held
+                    held = await self._held_by(turns)
                     why = self._excuse(turns, held)
                     told = None if why else self._told_of(making)
                 if told is None:  # not the answer to a key: asking again later may find it
@@ -139,6 +140,14 @@ class OnlineAgents:
         finally:
             if turns is not None:
                 self._turns.give_back()
+
+    async def _held_by(self, turns: int | None) -> Held:
+        """The messages of runs; where one has just written more they are read at once, and waited for as for a turn."""
+        last = time.monotonic() + self._config.turn_seconds
+        while turns is not None and self._sends.held.turns != turns and time.monotonic() < last:
+            self._wakes.set()
+            await asyncio.sleep(self._config.look_seconds)
+        return self._sends.held
 
     def _excuse(self, turns: int | None, held: Held) -> str:
         """Why nothing can be decided now, whoever asks; "" where it can."""
@@ -172,5 +181,7 @@ class OnlineAgents:
                 except Exception:  # a full disk, a file of another kind: the thread must outlive it
                     _LOG.exception("the agents cannot be followed")
             self._looked.set()
-            if self._closing.wait(self._config.poll_seconds):
+            self._wakes.wait(self._config.poll_seconds)
+            self._wakes.clear()
+            if self._closing.is_set():
                 return
