@@ -12,7 +12,7 @@ from scipy.stats import chi2, norm
 
 from benchmarks.decisioning.mailings import compare
 from recommender.decision.logged.bandit_log import BanditLog
-from recommender.decision.policies.fitting import KINDS, PolicyConfig, fit_policy
+from recommender.decision.policies.fitting import KINDS, TREES, PolicyConfig, fit_policy
 from recommender.decision.policies.folder import PolicyFolder, load_policy, save_policy
 from recommender.decision.policies.linear import LinearBandit, LinearState
 from recommender.decision.policies.proof import ProofConfig
@@ -20,7 +20,7 @@ from recommender.decision.policies.protocol import choose, draw
 from recommender.decision.policies.pseudo_outcomes import best_action, steady_rewards
 from recommender.decision.policies.uplift import Deviation, best_margin
 from recommender.decision.policies.vowpal import EXPLORATIONS, VowpalLearner
-from recommender.errors import IntegrityError
+from recommender.errors import InputError, IntegrityError
 
 QUICK = ProofConfig(repeats=1)
 
@@ -171,6 +171,13 @@ def test_a_log_without_features_gives_the_best_single_action(tmp_path: Path) -> 
     log = log_of(tmp_path, world(3_000).drop_columns(["age", "colour"]))
     own = fit_policy(log)
     assert own.facts["sentence"].startswith("The log has no features: ")
+    for kind in KINDS:
+        if kind in TREES:
+            with pytest.raises(InputError, match=f"without a feature for the kind {kind}"):
+                fit_policy(log, PolicyConfig(kind))
+        else:
+            chances, _ = fit_policy(log, PolicyConfig(kind)).probabilities(log.contexts)
+            assert (chances == chances[0]).all()
 
 
 def test_sizes_of_rare_rewards_are_shared_unless_they_differ() -> None:

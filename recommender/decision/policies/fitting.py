@@ -22,10 +22,12 @@ from recommender.decision.policies.pseudo_outcomes import best_action, pseudo_ou
 from recommender.decision.policies.simple import Fixed, Uniform
 from recommender.decision.policies.valued import BootstrappedThompson, EpsilonGreedy, Softmax
 from recommender.decision.policies.vowpal import VowpalLearner
+from recommender.errors import InputError
 
-__all__ = ["KINDS", "PolicyConfig", "fit_policy"]
+__all__ = ["KINDS", "TREES", "PolicyConfig", "fit_policy"]
 
 KINDS = ("personal", "uniform", "fixed", "epsilon_greedy", "softmax", "linucb", "lints", "treets", "thompson", "vowpal")
+TREES = ("epsilon_greedy", "softmax", "treets", "thompson")
 THIN = 30  # owners below which nothing personal is asked: five folds of fewer tell noise from noise
 EXPLORED = 0.02  # the floor of kinds that explore by themselves
 WIDTH = 0.6  # of what lints draws from, in standard deviations: four simulated crowds earned 2 % more by it than by 1
@@ -116,6 +118,12 @@ def _sentence(log: BanditLog, proven: Proven) -> str:
 
 def _explorer(log: BanditLog, contexts: Matrix, config: PolicyConfig, seed: int) -> ActionPolicy:
     """Any kind but the personal one."""
+    if config.kind in TREES and not contexts.shape[1]:
+        raise InputError(
+            f"a log without a feature for the kind {config.kind}, whose trees read them.",
+            "one feature at least.",
+            "Name one with --features, or fit the kind personal, which then is the best single action.",
+        )
     k, floor = len(log.actions), config.floor
     if config.kind == "fixed":
         fold = fold_of(len(log), config.proof.folds, seed, log.owner)
