@@ -115,6 +115,8 @@ def _nothing_new(workspace: Workspace, name: str, now_ms: int) -> str:
     if horizon.why:
         return f"{horizon.why}, so it learns in its runs"
     count = closed_count(workspace, agent, min(now_ms, horizon.until_ms))
+    if not count:
+        return "no decision of it has had its time"
     return "" if count != learnt_count(workspace, name) else f"its {count:,} decisions with outcomes are learnt from"
 
 

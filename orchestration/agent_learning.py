@@ -80,7 +80,8 @@ def learnt_from(workspace: Workspace, agent: Agent, columns: list[str] | None = 
 
 def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int, *, anyway: bool = False) -> dict[str, Any]:
     """Fit on all decisions whose window has closed; the facts, the `version` that is served from now on, whether it
-    `is_new`, and why what was learnt is `refused` ("": it is not). `anyway`: whatever became of outcomes.
+    `is_new`, why what was learnt is `refused` ("": it is not) and whether this is so `again`. `anyway`: whatever became
+    of outcomes.
     """
     agent, folder = work.agent, workspace.agent_model(work.agent.name)
     records, events, until_ms = learnt_from(workspace, agent)
@@ -95,7 +96,8 @@ def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int, *, anyway:
     try:
         if before is not None and before.version == version:
             _note(workspace, agent.name, None)
-            return {**model.facts, "version": version, "is_new": False, "refused": ""}
+            return {**model.facts, "version": version, "is_new": False, "refused": "", "again": False}
+        again = bool(refusal_of(workspace, agent.name))
         why = _refused(workspace, agent, learnt, "" if anyway else _ceased(before, outcomes))
         _note(workspace, agent.name, {"version": version, "why": why} if why else None)
         if not why:
@@ -103,7 +105,7 @@ def learn_agent(workspace: Workspace, work: AgentAtWork, now_ms: int, *, anyway:
     finally:
         shutil.rmtree(learnt, ignore_errors=True)
     served = (before.version if before else "none") if why else version
-    return {**model.facts, "version": served, "is_new": not why, "refused": why}
+    return {**model.facts, "version": served, "is_new": not why, "refused": why, "again": again and bool(why)}
 
 
 def refusal_of(workspace: Workspace, name: str) -> str:

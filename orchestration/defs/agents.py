@@ -59,7 +59,7 @@ def agent_policy(context: dg.AssetExecutionContext, ring: Ring) -> Iterator[Any]
     outcomes = write_outcomes(space, work, at_ms)
     found = learn_agent(space, work, at_ms)
     refused = found["refused"]
-    if refused:
+    if refused and not found["again"]:  # once, not at every try
         slack_of(space).send(agent_not_taught(name, refused, context.run.run_id))
     yield dg.MaterializeResult(metadata=policy_facts(found, outcomes))
     # Never blocking: the last good model decides on.
@@ -229,10 +229,12 @@ def agents_learn(context: dg.SensorEvaluationContext, ring: Ring) -> dg.SensorRe
         return dg.SensorResult(skip_reason="the last runs are not over yet")
     now = datetime.now(UTC).timestamp()
     due = due_learning(ring.workspace, json.loads(context.cursor or "{}"), now, now_ms(ring.workspace))
+    known = context.instance.get_dynamic_partitions("agents")  # those of a new file come with the other sensor
     at = {"resources": {"ring": {"config": {"home": ring.home, "at": to_iso(due.now_ms)}}}}
     requests = [
         dg.RunRequest(f"{name}/{due.asked[name]:.0f}", partition_key=name, run_config=at, tags={"nextbest/agent": name})
         for name in due.wanted
+        if name in known
     ]
     cursor = json.dumps(dict(due.asked), sort_keys=True)
     return dg.SensorResult(requests, due.reason if not requests else None, cursor=cursor)

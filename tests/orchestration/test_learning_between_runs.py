@@ -156,6 +156,7 @@ def test_what_is_not_sound_is_not_served_and_told(desk: Desk, capsys: pytest.Cap
     found = learn_agent(desk.workspace, work_of(desk), LATE)
     assert (found["version"], found["is_new"]) == (good["version"], False)
     assert found["refused"].endswith("are outcomes still told?")
+    assert (found["again"], learn_agent(desk.workspace, work_of(desk), LATE)["again"]) == (False, True)
     assert refusal_of(desk.workspace, "spring") == found["refused"]
     assert agent_status(desk.workspace)["spring"]["not served"].endswith(found["refused"])
     assert load_agent_model(desk.workspace.agent_model("spring")).version == good["version"]
@@ -192,6 +193,8 @@ def tick(workspace: Workspace, instance: dg.DagsterInstance, cursor: str | None 
 def test_the_sensor_asks_for_one_run_and_not_while_one_waits(desk: Desk) -> None:
     a_day_of(desk, YES[:20])
     with dg.DagsterInstance.ephemeral() as instance:
+        assert tick(desk.workspace, instance).run_requests == []  # the partition comes with its file
+        instance.add_dynamic_partitions("agents", ["spring"])
         found = tick(desk.workspace, instance)
         (request,) = found.run_requests
         assert (request.partition_key, request.tags["nextbest/agent"]) == ("spring", "spring")
