@@ -35,7 +35,6 @@ DEFAULT_SOURCE = "tables"  # what the lineage shows before anything was landed
 PARSED = "partial_parse.msgpack"
 JOURNAL_SOURCE = "journal"
 AGENTS_SOURCE = "agents"
-ERASED_TABLE = "erased"  # comes from the asset that clears the warehouse as well, so models wait for it
 # What agents write, by the asset that writes it.
 AGENT_SOURCES = {"decisions": "agent_messages", "outcomes": "agent_policy"}
 SERVED_CUTS_KEPT = 8  # a week of nightly refreshes
@@ -143,8 +142,6 @@ class ShopTranslator(DagsterDbtTranslator):
             if dbt_resource_props["source_name"] == AGENTS_SOURCE:
                 return dg.AssetKey(AGENT_SOURCES[dbt_resource_props["name"]])
             is_journal = dbt_resource_props["source_name"] == JOURNAL_SOURCE
-            if is_journal and dbt_resource_props["name"] == ERASED_TABLE:
-                return dg.AssetKey("erasures")
             return dg.AssetKey("journal" if is_journal else "raw_source")
         return dg.AssetKey(dbt_resource_props["name"])
 

@@ -39,7 +39,18 @@ def raw_source(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     )
 
 
-@dg.asset(group_name="decision", kinds={"sqlite", "parquet"})
+@dg.asset(group_name="data", kinds={"sqlite", "parquet"})
+def erasures(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """People whose erasure was asked for are taken out of every store. What is left is the hash of each id, by which
+    the models that follow leave them out of the team's own files too.
+
+    Before the journal's export, for which all models wait: were only some of them behind this, agents and checks would
+    split dbt's models into a circle.
+    """
+    return dg.MaterializeResult(metadata=dict(erase_people(ring.workspace, context.log.info)))
+
+
+@dg.asset(group_name="decision", kinds={"sqlite", "parquet"}, deps=[erasures])
 def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What the service recorded, events, decisions and dead letters, exported to the landing folder.
 
@@ -55,13 +66,6 @@ def journal(ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
         **{f"{table} archived": count for table, count in moved.items()},
     }
     return dg.MaterializeResult(metadata={**counts, **tended, "folder": str(ring.workspace.journal_events.parent)})
-
-
-@dg.asset(group_name="data", kinds={"sqlite", "parquet"}, deps=[journal])
-def erasures(context: dg.AssetExecutionContext, ring: Ring) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """People whose erasure was asked for are taken out of every store. What is left is the hash of each id, by which
-    the models that follow leave them out of the team's own files too."""
-    return dg.MaterializeResult(metadata=dict(erase_people(ring.workspace, context.log.info)))
 
 
 def build_data(manifest: Path) -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]:
