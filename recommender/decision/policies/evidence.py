@@ -58,17 +58,17 @@ class Posterior:
     evidence: float
 
 
-def fit_evidence(moments: Moments, groups: Sequence[Codes]) -> Posterior:
+def fit_evidence(moments: Moments, groups: Sequence[Codes], least: float = np.inf) -> Posterior:
     """The weights of each group (places in 0 … p − 1) come from one normal distribution around 0 whose variance has the
-    greatest evidence (MacKay 1992); weights in no group are hardly shrunk."""
+    greatest evidence (MacKay 1992), but at least `least` or, if that is less, LEAST of the reward's; weights in no
+    group are hardly shrunk."""
     spreads, noise = [0.01 * moments.variance] * len(groups), moments.variance
+    least = min(LEAST * moments.variance, least)
     with threadpool_limits(limits=1):
         found = at_spreads(moments, groups, spreads, noise)
         for _ in range(ROUNDS):
             before = spreads
-            spreads = [
-                _spread(found, places, own, moments.variance) for places, own in zip(groups, before, strict=True)
-            ]
+            spreads = [_spread(found, places, own, least) for places, own in zip(groups, before, strict=True)]
             mean, gram = found.mean, moments.gram
             residual = moments.square - 2.0 * mean @ moments.product + mean @ gram @ mean
             noise = max(float(residual + (gram * found.covariance).sum()) / moments.rows, 1e-12)
@@ -98,7 +98,7 @@ def without(moments: Moments, groups: Sequence[Codes], found: Posterior, *left_o
     return 2.0 * (found.evidence - at_spreads(moments, groups, spreads, found.noise).evidence)
 
 
-def _spread(found: Posterior, places: Codes, spread: float, variance: float) -> float:
+def _spread(found: Posterior, places: Codes, spread: float, least: float) -> float:
     told = len(places) - float(np.diag(found.covariance)[places].sum()) / spread  # how many of them the rows determine
     size = float((found.mean[places] ** 2).sum())
-    return max(size / told, LEAST * variance) if told > 1e-6 else LEAST * variance
+    return max(size / told, least) if told > 1e-6 else least

@@ -32,6 +32,9 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 ROWS_AT_A_TIME = 512  # × 400 points × 8 bytes = 1.6 MB, three times over
+# That a column changes what an action earns by this share of the mean reward is always thought possible, not more: of
+# a rare reward's variance `evidence.LEAST` is much, of spend by 1 in 100 it allows for half of the mean.
+SMALL = 0.15
 GRID = 400  # points of the integral over the greatest value; 200 gave the same 9 digits
 
 
@@ -84,7 +87,7 @@ class LinearState:
         added = width + n_actions + np.arange(n_actions * width)
         groups = [np.arange(width), added] if width else []
         moments = Moments.of(design, reward - mean)
-        found = fit_evidence(moments, groups)
+        found = fit_evidence(moments, groups, (SMALL * float(np.abs(reward).mean())) ** 2)
         weights, roots = np.zeros((n_actions, width + 1)), np.zeros((n_actions, width + 1, width + 1))
         for place in range(n_actions):
             own = np.append(added[place * width : (place + 1) * width], width + place)
