@@ -11,12 +11,13 @@ from recommender.workspace import Workspace
 from services.lifeline import end_with_parent
 from services.logs import log_as_json
 
-__all__ = ["SERVICE", "SUPERVISOR_VARIABLE", "WORKERS_VARIABLE", "main"]
+__all__ = ["CONNECTIONS_VARIABLE", "SERVICE", "SUPERVISOR_VARIABLE", "WORKERS_VARIABLE", "main"]
 
 SERVICE = "services.service:Nextbest"
 
 SUPERVISOR_VARIABLE = "NEXTBEST_SUPERVISOR"  # pid of this process, for its workers
 WORKERS_VARIABLE = "NEXTBEST_WORKERS"
+CONNECTIONS_VARIABLE = "NEXTBEST_CONNECTIONS"  # the file through which workers tell each other how many they hold
 
 # How often the supervisor looks for workers that are gone. BentoML looks every 10 s: with a worker killed every 10 s,
 # and 5 s until a new one answers, there would be moments without any.

@@ -25,7 +25,7 @@ import psutil
 from recommender.configuration import read_configuration
 from recommender.errors import InputError, IntegrityError, NotReadyError
 from recommender.workspace import HOME_VARIABLE, Workspace
-from services.bento_process import WORKERS_VARIABLE
+from services.bento_process import CONNECTIONS_VARIABLE, WORKERS_VARIABLE
 from services.keys import list_keys
 from services.model_store import aliases, bundle_folder
 from services.verdicts import try_bundle
@@ -82,6 +82,7 @@ def start_background(
         WORKERS_VARIABLE: str(workers),
         "BENTOML_HOME": str(workspace.bento_home),
         "PROMETHEUS_MULTIPROC_DIR": metrics_folder,
+        CONNECTIONS_VARIABLE: str(Path(metrics_folder) / "connections"),
         # Scores come from one thread each (28 ms instead of 1.4 on a busy machine with several).
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

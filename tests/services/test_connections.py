@@ -6,12 +6,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import uvicorn
 
-from services import connections
+from services import connections, listening
+from services.bento_process import CONNECTIONS_VARIABLE, WORKERS_VARIABLE
 from services.connections import GuardedProtocol
 from services.listening import PromptServer
 
@@ -68,26 +71,37 @@ class Line:
 class Open(PromptServer):
     """Lets the application see the server."""
 
+    address: tuple[str, int] | None = None  # once it listens
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.lifespan.state["server"] = self
+        self.address = sockets[0].getsockname()
+
+
+@contextmanager
+def running(listener: socket.socket, idle_seconds: float = IDLE_SECONDS) -> Iterator[Open]:
+    """A server of one worker, in a thread."""
+    config = uvicorn.Config(
+        tell_size, http=GuardedProtocol, lifespan="off", log_config=None, timeout_keep_alive=idle_seconds
+    )
+    server = Open(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(10)
 
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     monkeypatch.setattr(connections, "HEAD_SECONDS", HEAD_SECONDS)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
-    config = uvicorn.Config(
-        tell_size, http=GuardedProtocol, lifespan="off", log_config=None, timeout_keep_alive=IDLE_SECONDS
-    )
-    server = Open(config)
     open_connections.clear()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    with socket.create_connection(listener.getsockname(), timeout=10) as opened:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    with running(listener), socket.create_connection(listener.getsockname(), timeout=10) as opened:
         yield Line(opened)
-    server.should_exit = True
-    thread.join(10)
 
 
 def post(size: int, *, announced: int | None = None) -> bytes:
@@ -162,3 +176,48 @@ def test_a_request_that_came_in_time_is_answered_though_the_worker_was_too_busy_
         time.sleep(0.3)
         assert line.ask(post(2)).endswith(b"\r\n\r\n2")
     assert line.is_ended_within(2 + IDLE_SECONDS)  # and idle ones are closed all the same
+
+
+@pytest.fixture
+def two_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Open, Open]]:
+    """They share a socket to listen on, and know of each other."""
+    monkeypatch.setenv(CONNECTIONS_VARIABLE, str(tmp_path / "connections"))
+    monkeypatch.setenv(WORKERS_VARIABLE, "2")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    with running(listener, 30) as first, running(listener.dup(), 30) as second:
+        while not (first.address and second.address):
+            time.sleep(0.01)
+        yield first, second
+
+
+def held(server: Open) -> int:
+    return len(server.server_state.connections)
+
+
+def asked_from(servers: tuple[Open, Open], count: int) -> list[socket.socket]:
+    """So many connections, one after the other, each of which has been answered."""
+    address = servers[0].address
+    opened = [socket.create_connection(address, timeout=10) for _ in range(count)]
+    for one in opened:
+        assert Line(one).ask(post(1)).endswith(b"\r\n\r\n1")
+    return opened
+
+
+def test_workers_hold_as_many_connections_each(two_workers, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listening, "_LEFT_SECONDS", 60.0)  # whatever else the machine does
+    opened = asked_from(two_workers, 20)
+    assert max(map(held, two_workers)) - min(map(held, two_workers)) <= 2
+    for one in opened:
+        one.close()
+
+
+def test_a_worker_that_is_busy_gets_its_share_and_one_that_is_stuck_keeps_nobody_out(two_workers):
+    stuck = asked_from(two_workers, 1)[0]
+    stuck.sendall(post(0).replace(b"/", b"/slow", 1))
+    time.sleep(0.2)
+    began = time.monotonic()
+    opened = asked_from(two_workers, 6)
+    assert time.monotonic() - began < 0.6 * SLOW_SECONDS  # they did not wait for its end
+    assert sorted(held(one) for one in two_workers) == [1, 6]
+    for one in (stuck, *opened):
+        one.close()
