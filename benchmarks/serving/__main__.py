@@ -83,11 +83,11 @@ def measured(shop: Shop, seconds: float) -> dict[str, Any]:
             run["own_write"] = own_write(real, shop, asked)
             run["mixed"] = mixed(real, asked, 2 * seconds)
             run["acknowledgements"] = acknowledgements(real, asked, seconds)
+    with fresh_home(shop) as workspace:  # without the events that were told above
         _say("one worker")
         with station(workspace, cores, 1, CONSTANT) as constant, station(workspace, cores, 1) as real:
             one = throughput(constant, real, slates, seconds, CALLERS)
         run["throughput"] = {"1": one, "2": two}
-    with fresh_home(shop) as workspace:  # the parts without the events that were told above
         _say("parts")
         run["parts_ms"] = {given: parts_ms(shop, workspace, given) for given in (USUAL, 0)}
     return run
