@@ -56,7 +56,9 @@ def guard(landed_shop: LandedShop, root: Path) -> Iterator[Guarded]:
     keys["expired"] = create_key(workspace, "admin", day, now=datetime.now(UTC) - 2 * day)
     keys["revoked"] = create_key(workspace, "admin")
     revoke_key(workspace, keys["revoked"])
-    limits = {"body_seconds": 1.0, "most_in_flight": 64}
+    # One key asks for all: its own rate must not answer where the service's limits are tried (2,000/s did).
+    rates = {"requests_per_second": 1e6, "burst": 1e6}
+    limits = {"body_seconds": 1.0, "most_in_flight": 64, **rates}
     workspace.configuration.write_text(json.dumps({"service": limits}))  # JSON is YAML
     workspace.agents.mkdir(exist_ok=True)
     (workspace.agents / "spring.yml").write_text(json.dumps(SPRING))
