@@ -27,7 +27,7 @@ from recommender.errors import IntegrityError
 from recommender.events import Interaction
 from recommender.person_state import PersonState
 from recommender.retrieval.knowledge import reason
-from recommender.states import USER_STATE_SCHEMA, ItemTable, empty_state, merge_live
+from recommender.states import ItemTable, empty_state, merge_live
 
 __all__ = ["Decision", "DecisionRequest", "decide", "deciding", "state_of"]
 
@@ -118,7 +118,8 @@ def state_of(subject: str, state_row: Mapping[str, Any] | None, live_events: Seq
     """The state at the moment of a decision: the stored row, nulls filled, with the live events folded in."""
     state = empty_state(subject)
     if state_row is not None:
-        state.update((name, state_row[name]) for name in USER_STATE_SCHEMA.names if state_row.get(name) is not None)
+        # By the state's own names: a schema makes a list of its names whenever it is asked for them.
+        state |= {name: value for name in state if (value := state_row.get(name)) is not None}
         # An online store hands times back in its own types; the integer is the same everywhere.
         state.update(user_id=subject, as_of=state["as_of_ms"], created_at=state["as_of_ms"])
     return merge_live(state, live_events) if live_events else state
@@ -134,8 +135,11 @@ def _require_known(request: DecisionRequest, items: ItemTable) -> None:
 
 
 def _require_numbers(pool: Pool) -> None:
-    """A score that is no number has no rank: whatever order it came out in would look like an answer."""
-    bad = np.count_nonzero(~(np.isfinite(pool.scores) & np.isfinite(pool.scored.scores)))
+    """A score that is no number has no rank: whatever order it came out in would look like an answer. The model's own
+    were looked at when they came."""
+    if pool.scores is pool.scored.scores:
+        return
+    bad = np.count_nonzero(~np.isfinite(pool.scores))
     if bad:
         raise IntegrityError(
             f"{bad} of {len(pool.scores)} scores that are no number.", "numbers.", "serve another bundle."

@@ -107,7 +107,8 @@ def popular_pool(ask: Ask, scorer: Scorer) -> Pool:
 
 def _known(items: ItemTable, item_ids: Sequence[str]) -> Rows:
     """Item index of the ids that exist, each once, in their order."""
-    index = items.positions(list(dict.fromkeys(item_ids)))
+    is_each_once = len(set(item_ids)) == len(item_ids)  # a third of the time of leaving the second out
+    index = items.positions(item_ids if is_each_once else list(dict.fromkeys(item_ids)))
     return index[index >= 0]
 
 

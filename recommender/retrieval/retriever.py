@@ -232,9 +232,18 @@ def _given(item_index: npt.NDArray[np.int64], n_users: int) -> _Chosen:
 def _with_sources(given: Candidates) -> Candidates:
     """Candidates that nobody proposed, with the generator that scores each highest for the user as its source."""
     relative = given.relative
-    found = replace(given, source=relative.argmax(axis=1))
+    source = np.empty(len(given), dtype=np.int64)
+    _place_of_highest(relative, source)
+    found = replace(given, source=source)
     vars(found)["relative"] = relative  # made once, and needed again as features
     return found
+
+
+@compiled("const float32[:, ::1]", "int64[::1]")
+def _place_of_highest(values: npt.NDArray[np.float32], place: Integers) -> None:
+    """The first column of each row that holds its highest value."""
+    for row in range(len(values)):
+        place[row] = np.argmax(values[row])
 
 
 def _gather(panels: Panels, chosen: _Chosen, names: tuple[str, ...]) -> Candidates:
