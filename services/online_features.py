@@ -1,13 +1,15 @@
 """Stored user states, read from Feast's online store one row at a time. The feature plane alone writes them.
 
 Feast's own `get_online_features` takes 0.55 ms for one user; three quarters of it look the view up, build columns and
-take them apart again. Its online stores' reads, which lie below, take 0.12 ms with the values as Python's own.
+take them apart again. Its online stores' reads, which lie below, take 0.09 ms; of a file, half of that makes times of
+columns that nobody reads, so its rows are selected here, on Feast's connection, in 0.06.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +41,49 @@ class _Opened:
     config: Any
     provider: Any
     view: Any
-    is_local: bool
+    file: _StatesFile | None  # None: the store is another process
 
-    def read(self, user_id: str) -> Any:
-        return self.provider.online_read(self.config, self.view, [_key(user_id)], list(_FEATURES))
+    def read(self, user_id: str) -> dict[str, Any] | None:
+        """The row of a person; None where there is none."""
+        if self.file is not None:
+            return self.file.read(user_id)
+        rows = self.provider.online_read(self.config, self.view, [_key(user_id)], list(_FEATURES))
+        return _state(user_id, (rows[0][1] or {}).items())
 
-    async def read_remote(self, user_id: str) -> Any:
-        return await self.provider.online_read_async(self.config, self.view, [_key(user_id)], list(_FEATURES))
+    async def read_remote(self, user_id: str) -> dict[str, Any] | None:
+        """The same, awaited, of a store that is another process."""
+        rows = await self.provider.online_read_async(self.config, self.view, [_key(user_id)], list(_FEATURES))
+        return _state(user_id, (rows[0][1] or {}).items())
+
+
+@dataclass(frozen=True)
+class _StatesFile:
+    """Feast's SQLite file: a row for each entity and feature."""
+
+    connection: sqlite3.Connection
+    query: str
+    key_version: int
+
+    @classmethod
+    def of(cls, store: Any, view: Any) -> _StatesFile:
+        """The table that Feast keeps a view in, on the connection by which Feast reads it."""
+        from feast.infra.online_stores.sqlite import _table_id
+
+        config = store.config
+        table = _table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
+        connection = store.provider.online_store._get_conn(config)
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        query = f'SELECT feature_name, value FROM "{table}" WHERE entity_key = ?'
+        return cls(connection, query, config.entity_key_serialization_version)
+
+    def read(self, user_id: str) -> dict[str, Any] | None:
+        """See `_Opened.read`."""
+        from feast.infra.key_encoding_utils import serialize_entity_key
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        key = serialize_entity_key(_key(user_id), self.key_version)
+        rows = self.connection.execute(self.query, (key,))
+        return _state(user_id, ((name, Value.FromString(value)) for name, value in rows))
 
 
 class OnlineFeatures:
@@ -83,11 +121,11 @@ class OnlineFeatures:
     async def read(self, user_id: str) -> Mapping[str, Any] | None:
         """`user_state`, awaited where the store is another process. A deadline is the caller's."""
         opened = self._usable()
-        if opened.is_local:
+        if opened.file is not None:
             return self.user_state(user_id)
         with _told():
-            state = _row(user_id, await opened.read_remote(user_id))
-            return state if state is not None or _row(FILLED_ID, await opened.read_remote(FILLED_ID)) else _empty()
+            state = await opened.read_remote(user_id)
+            return state if state is not None or await opened.read_remote(FILLED_ID) else _empty()
 
     def user_state(self, user_id: str) -> Mapping[str, Any] | None:
         """The stored row of a user in the columns of USER_STATE_SCHEMA without its two timestamps; None if unknown.
@@ -96,8 +134,8 @@ class OnlineFeatures:
         """
         opened = self._usable()
         with _told():
-            state = _row(user_id, opened.read(user_id))
-            return state if state is not None or _row(FILLED_ID, opened.read(FILLED_ID)) else _empty()
+            state = opened.read(user_id)
+            return state if state is not None or opened.read(FILLED_ID) else _empty()
 
     def _usable(self) -> _Opened:
         if self._opened is None:
@@ -120,21 +158,16 @@ class OnlineFeatures:
         try:
             with feature_environment(self._workspace, address, socket_timeout=5, socket_connect_timeout=5):
                 store = _feature_store_class()(repo_path=str(self._workspace.root), fs_yaml_file=_STORE_FILE)
-            opened = _Opened(
-                identity, store.config, store.provider, store.get_feature_view(_VIEW), address.kind == "sqlite"
-            )
-            if opened.is_local:
-                opened.read(FILLED_ID)  # opens the file, so that no request pays for it
-                _limit_waiting(store.provider.online_store, store.config)
+            view = store.get_feature_view(_VIEW)
+            file = _StatesFile.of(store, view) if address.kind == "sqlite" else None
+            opened = _Opened(identity, store.config, store.provider, view, file)
+            if file is not None:
+                file.read(FILLED_ID)  # a file that is no store fails here, not in a request
         except NotReadyError as problem:  # the password's variable
             raise FeatureStoreError(problem.found, problem.expected, problem.remedy) from problem
         except Exception as error:
             raise _unreadable(f"{type(error).__name__} while opening {address.words}") from error
         return opened
-
-
-def _limit_waiting(sqlite_store: Any, config: Any) -> None:
-    sqlite_store._get_conn(config).execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
 
 @contextmanager
@@ -148,12 +181,10 @@ def _told() -> Iterator[None]:
         raise _unreadable(f"{type(error).__name__} while reading a row") from error
 
 
-def _row(user_id: str, rows: Any) -> dict[str, Any] | None:
-    """Feast's answer for one entity as a state; a user that is no more has a row without a cut."""
-    _, values = rows[0]
-    if values is None or "as_of_ms" not in values or values["as_of_ms"].WhichOneof("val") is None:
-        return None
-    return {"user_id": user_id, **{name: _plain(value) for name, value in values.items()}}
+def _state(user_id: str, values: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Feast's values of one entity as a state; a user that is no more has a row without a cut."""
+    state = {"user_id": user_id, **{name: _plain(value) for name, value in values}}
+    return None if state.get("as_of_ms") is None else state
 
 
 def _key(user_id: str) -> Any:
