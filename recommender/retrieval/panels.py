@@ -58,7 +58,7 @@ class Excluded:
         if found is None:
             found = np.zeros(n_items if self else 0, dtype=np.bool_) if self.items is None else self.items
             if self.pairs is not None:
-                found = found.copy()
+                found = found.copy() if found is self.items else found
                 found[self.pairs[1]] = True
             vars(self)["_by_one"] = found
         return found
