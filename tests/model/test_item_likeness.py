@@ -62,3 +62,12 @@ def test_the_oldest_goes_where_there_is_no_more_room(
     known.of(2)
     assert known.of(1) is second
     assert known.of(0) is not first
+
+
+def test_nothing_is_kept_where_there_is_room_for_less_than_a_quarter(
+    like_recent: LikeRecentGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_items = len(like_recent.vectors.merit)
+    for room, is_kept in ((n_items, True), (-(-n_items // 4), True), (n_items // 4 - 1, False)):
+        monkeypatch.setattr(item_likeness, "KEPT_BYTES", room * 8 * n_items)
+        assert ItemLikeness.suits(like_recent.vectors) is is_kept
