@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving bench-stats bench-agents bench-decisioning soak pictures lock clean
+.PHONY: setup demo test test-unit test-faults check dev serve bench bench-serving bench-stats bench-agents bench-policies bench-decisioning soak pictures lock clean
 
 setup: $(STAMP)
 
@@ -63,6 +63,10 @@ bench-stats: setup
 # Agents beside chance, the best single message and Vowpal Wabbit, 20 simulated crowds.
 bench-agents: setup
 	$(BIN)/python -m benchmarks.agents --seeds 20 --first 100 --jobs 2
+
+# Two policies of one agent beside each other: verdicts and lifts beside the truth, ten simulated crowds.
+bench-policies: setup
+	$(BIN)/python -m benchmarks.agent_policies
 
 # Policies on logged data: never below the best single action, streams beside Vowpal Wabbit, coverage of intervals (an hour).
 bench-decisioning: setup
