@@ -42,7 +42,7 @@ class RedisServer:
         assert self.process.stdin is not None
         self.process.stdin.write(b'requirepass "' + PASSWORD.replace('"', '\\"').encode() + b'"\n')
         self.process.stdin.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not self._listens():
             assert time.monotonic() < deadline, "redis-server does not listen"
             time.sleep(0.02)

@@ -18,7 +18,8 @@ from services.stored_states import StoredStates, StoredStatesConfig
 
 pytestmark = pytest.mark.slow  # importing Feast takes 5 s
 
-QUICK = StoredStatesConfig(breaker=BreakerConfig(failures=2, pause_seconds=0.05))
+# Long enough that a busy machine looks at the breaker before its pause is over.
+QUICK = StoredStatesConfig(breaker=BreakerConfig(failures=2, pause_seconds=1.0))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from services.journal import Journal
 
 # Patient with a free journal, so that nothing here depends on how busy the machine is.
 QUICK = DecisionJournalConfig(
-    soon_seconds=60.0, least_record_seconds=0.05, breaker=BreakerConfig(failures=2, pause_seconds=0.2)
+    soon_seconds=60.0, least_record_seconds=0.05, breaker=BreakerConfig(failures=2, pause_seconds=1.0)
 )
 
 

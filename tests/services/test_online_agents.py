@@ -34,6 +34,7 @@ from tests.services.test_agent_log import said
 HOUR_MS = 3_600_000
 NINE = START_MS + 7 * HOUR_MS  # 09:00 in Berlin in June
 YES = [f"u{number:04}" for number in range(50, 300)]  # the first 50 said no to e-mail
+PATIENCE = 30.0  # seconds: nothing here is about being late
 ALWAYS = SPRING.replace("limit: 1, per: day", "limit: 1, per: week").replace("holdout: 0.2", "holdout: 0.0")
 
 
@@ -48,7 +49,7 @@ class Desk:
 
     def ask(self, user_id: str, at_ms: int = NINE, key: str = "", **body: Any) -> dict[str, Any]:
         asked = DecideRequest.parse({"agent": "spring", "user_id": user_id, **body}, key)
-        return asyncio.run(self.agents.decide(asked, at_ms, time.monotonic() + 1.0))
+        return asyncio.run(self.agents.decide(asked, at_ms, time.monotonic() + PATIENCE))
 
     def look(self) -> None:
         """What the worker's thread does twice a second."""
@@ -111,7 +112,7 @@ def test_what_a_person_says_counts_at_once(desk: Desk) -> None:
     assert desk.ask("u0000")["channel"] == "email"
     # The same person by another id: the cap of one a week is theirs.
     by_device = {"agent": "spring", "user_id": None, "anonymous_id": "x"}
-    again = asyncio.run(desk.agents.decide(DecideRequest.parse(by_device), NINE, time.monotonic() + 1))
+    again = asyncio.run(desk.agents.decide(DecideRequest.parse(by_device), NINE, time.monotonic() + PATIENCE))
     assert (again["user_id"], again["reason"]) == ("u0000", "cap 1 a week")
 
 
@@ -164,7 +165,7 @@ def test_many_at_once_for_one_person_send_one_message(desk: Desk) -> None:
     asked = DecideRequest.parse({"agent": "spring", "user_id": YES[0]})
 
     async def everybody() -> list[dict[str, Any]]:
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         return await asyncio.gather(*(desk.agents.decide(asked, NINE, until) for _ in range(16)))
 
     rows = asyncio.run(everybody())

@@ -87,7 +87,7 @@ def test_a_server_whose_workers_crash_is_there_still_says_so_and_comes_back(own_
             for worker in server.processes()[1:]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     worker.kill()
-                    worker.wait(5)
+                    worker.wait(30)
                     killed += 1
             time.sleep(0.02)
         server.wait_ready()  # circus by itself would have ended when no process was left

@@ -114,7 +114,7 @@ def test_workers_do_not_outlive_a_killed_supervisor(own_shop, serve):
     served = serve(own_shop)
     workers = served.server.processes()[1:]
     served.server.process.kill()
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
 
 
