@@ -20,7 +20,8 @@ from services import metrics
 from services.circuit_breaker import BreakerConfig, CircuitBreaker
 from services.deed_log import Stops
 from services.group_commit import GroupCommit
-from services.journal import Journal, LiveEvents, ToldOf
+from services.journal import Journal, ToldOf
+from services.message_log import LiveEvents
 from services.records import Entry, Receipt
 
 __all__ = ["DecisionJournal", "DecisionJournalConfig"]

@@ -24,7 +24,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from recommender.events import Interaction
 from services.agent_log import (
     AGENT_TABLES,
     agent_decision,
@@ -34,32 +33,19 @@ from services.agent_log import (
     taken_from_stock,
 )
 from services.catalogue_log import CATALOGUE_TABLE, changes_between, latest_change, store_rows
-from services.consent_log import consents_of, open_consents, store_consents
+from services.consent_log import consents_of, open_consents
 from services.dead_letter_log import DEAD_LETTER_TABLE, open_letters, reasons, settle, store_letters
 from services.deed_log import Stops, deeds_of
 from services.erasure_log import ERASURE_TABLES, NOT_ERASED, begin_erasure, erasure_status, is_being_erased
 from services.journal_export import export_journal, export_table
-from services.journal_rows import decision_row, event_row
-from services.raw_messages import RAW_TABLE, forget_raw, keep_raw
-from services.records import Entry, Message, OpenLetter, Receipt, anonymous_user
+from services.journal_rows import decision_row
+from services.message_log import MESSAGE_TABLES, LiveEvents, identified, ids_of, live_events, store_message
+from services.raw_messages import RAW_TABLE, forget_raw
+from services.records import Entry, OpenLetter, Receipt, anonymous_user
 
-__all__ = ["Journal", "LiveEvents", "ToldOf", "export_journal", "export_table"]
+__all__ = ["Journal", "ToldOf", "export_journal", "export_table"]
 
 _TABLES = """
--- `raw` is empty since `raw_messages` keeps it: rows are in the order of their ids, small ones make that cheap.
-create table if not exists messages (
-    message_id text primary key, received_ms integer not null, raw blob not null
-) without rowid;
-create table if not exists events (
-    seq integer primary key autoincrement,
-    event_id text not null unique, user_id text not null, item_id text, event_type text not null,
-    occurred_ms integer not null, session_id text, quantity integer, price_micros integer,
-    channel text, device text, country text, placement text, decision_id text, position integer,
-    properties text, recorded_ms integer not null
-);
-create index if not exists events_by_user on events (user_id, recorded_ms);
-create table if not exists identities (anonymous_user_id text primary key, user_id text not null) without rowid;
-create index if not exists identities_by_user on identities (user_id);
 create table if not exists decisions (
     seq integer primary key autoincrement,
     decision_id text not null unique, user_id text, decided_ms integer not null,
@@ -67,38 +53,12 @@ create table if not exists decisions (
 );
 """
 
-_ADD_MESSAGE = "insert or ignore into messages (message_id, received_ms, raw) values (?, ?, ?)"
-_ADD_EVENT = """
-insert or ignore into events (
-    event_id, user_id, item_id, event_type, occurred_ms, session_id, quantity, price_micros,
-    channel, device, country, placement, decision_id, position, properties, recorded_ms
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-# The latest identify wins: a shared device belongs to whoever signed in last.
-_ADD_IDENTITY = "insert or replace into identities (anonymous_user_id, user_id) values (?, ?)"
 _ADD_DECISION = """
 insert or ignore into decisions (decision_id, user_id, decided_ms, row, slate_features) values (?, ?, ?, ?, ?)
 """
-# The newest 2,000 bound what one noisy client (a crawler, a test) can make a request cost.
-_LIVE = """
-select seq, event_id, event_type, occurred_ms, item_id, quantity, price_micros, channel, device, country,
-       placement, decision_id, position
-from events where user_id = ? and recorded_ms >= ? order by recorded_ms desc limit 2000
-"""
-_LIVE_UNTIL = _LIVE.replace("order by", "and seq <= ? order by")
-_ALIASES = "select anonymous_user_id from identities where user_id = ?"
-_IDENTIFIED = "select user_id from identities where anonymous_user_id = ?"
 _DECISION = "select row, slate_features from decisions where decision_id = ? and " + NOT_ERASED.format(
     table="decisions", mark="until_decision"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LiveEvents:
-    """Events that a stored state has not seen, and the highest journal row among them (0: none)."""
-
-    events: tuple[Interaction, ...]
-    journal_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +95,7 @@ class Journal:
         # In turn: SQLite does not wait, it fails, when two processes switch a fresh file to its log at once.
         with self.turn():
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.executescript(_TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE)
+            self._connection.executescript(MESSAGE_TABLES + _TABLES + CATALOGUE_TABLE + DEAD_LETTER_TABLE + RAW_TABLE)
             self._connection.executescript(AGENT_TABLES + ERASURE_TABLES)
             open_consents(self._connection)
         # Only now: a reader that waits for nobody may still wait for another process to end while this one starts.
@@ -210,18 +170,11 @@ class Journal:
 
     def live_events(self, user_ids: Sequence[str], since_ms: int, until_seq: int | None = None) -> LiveEvents:
         """Events of these users, and of the anonymous ids identified as them, recorded at or after `since_ms`."""
-        run = self._connection.execute
-        people = dict.fromkeys(user_ids)
-        people.update((alias, None) for user_id in user_ids for (alias,) in run(_ALIASES, (user_id,)))
-        query, bounds = (_LIVE, (since_ms,)) if until_seq is None else (_LIVE_UNTIL, (since_ms, until_seq))
-        rows = [(person, *row) for person in people for row in run(query, (person, *bounds))]
-        rows.sort(key=lambda row: row[1])
-        events = tuple(Interaction(row[2], user_ids[0], row[3], row[4], *row[5:]) for row in rows)
-        return LiveEvents(events, rows[-1][1] if rows else 0)
+        return live_events(self._connection, user_ids, since_ms, until_seq)
 
     def identified(self, anonymous_id: str) -> str | None:
         """The user that an anonymous id was identified as, if any."""
-        return self._known_as(anonymous_user(anonymous_id))
+        return identified(self._connection, anonymous_user(anonymous_id))
 
     def decision(self, decision_id: str) -> dict[str, Any] | None:
         """One decision's record: the columns of DECISION_SCHEMA, times as `*_at` in milliseconds."""
@@ -239,7 +192,7 @@ class Journal:
         them, and how much of its `limited` actions is gone.
         """
         run = self._connection
-        people = (user_id, *(alias for (alias,) in run.execute(_ALIASES, (user_id,))))
+        people = ids_of(run, user_id)
         # The number before the messages: one that comes in between is then seen and not said to be.
         latest = latest_send(run, people)
         taken = {action: taken_from_stock(run, agent, action) for action in limited}
@@ -293,7 +246,7 @@ class Journal:
         return None if row is None else int(row[0])
 
     def _store(self, entry: Entry) -> Receipt:
-        stored = sum(self._store_message(message) for message in entry.messages)
+        stored = sum(store_message(self._connection, message) for message in entry.messages)
         store_letters(self._connection, entry.dead_letters)
         settle(self._connection, entry.settled)
         if entry.decision is not None:
@@ -309,29 +262,3 @@ class Journal:
             agent_decision=by_agent,
             erasure_id=erasure_id,
         )
-
-    def _store_message(self, message: Message) -> bool:
-        run = self._connection.execute
-        if not run(_ADD_MESSAGE, (message.message_id, message.received_ms, b"")).rowcount:
-            return False
-        keep_raw(self._connection, message.message_id, message.received_ms, message.raw)
-        self._connection.executemany(_ADD_EVENT, [event_row(event) for event in message.events])
-        store_consents(self._connection, message.events)
-        for earlier, user_id in message.identities:
-            self._store_identity(earlier, user_id)
-        return True
-
-    def _store_identity(self, earlier: str, user_id: str) -> None:
-        """`earlier` is `user_id` from now on, or whom that was merged into; the table stays one step deep."""
-        run = self._connection.execute
-        target = self._known_as(user_id) or user_id
-        if target == earlier:  # merged the other way round before: the latest word holds
-            run("delete from identities where anonymous_user_id = ?", (user_id,))
-            target = user_id
-        if self._known_as(earlier) != target:
-            run("update identities set user_id = ? where user_id = ?", (target, earlier))
-            run(_ADD_IDENTITY, (earlier, target))
-
-    def _known_as(self, earlier: str) -> str | None:
-        row = self._connection.execute(_IDENTIFIED, (earlier,)).fetchone()
-        return None if row is None else str(row[0])
