@@ -171,9 +171,10 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def served(landed_shop: LandedShop) -> Iterator[ServedShop]:
-    """One server for all tests that only ask and tell."""
+    """One server for all tests that only ask and tell. Patient: whether it is quick is another test's subject."""
     from served_shop import serving
 
+    landed_shop.workspace.configuration.write_text("service: {longest_wait_seconds: 30, deadline_seconds: 10}\n")
     servers = serving()
     yield next(servers)(landed_shop)
     next(servers, None)

@@ -36,9 +36,9 @@ def survives(name: str, stored: Any, fault: Any, mend: Any) -> Outage:
     load = asking(stored, seconds, rate=size(30, 100))
     outage = ask_during(load, fault, mend, broken=broken, mended=mended, name=name)
     assert outage.failed == 0, outage.result.as_json()
-    assert outage.degraded_before == 0
     assert outage.degraded_during > 0
-    if is_whole():
+    if is_whole():  # an idle machine: elsewhere a stall of 0.4 s degrades an answer by itself
+        assert outage.degraded_before == 0
         assert outage.recovery_seconds < 5
         assert outage.result.quantile_ms(0.99) < 600  # the deadline of 400 ms, for those who found out
     return outage
