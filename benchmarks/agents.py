@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -59,8 +58,6 @@ FOR_ALL = replace(AGENT, policy="fixed")
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-# Round and what was sent in the week before → message and window of each person.
-Chooser = Callable[[int], tuple[Ints, Ints]]
 
 
 @dataclass(frozen=True)

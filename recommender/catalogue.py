@@ -21,7 +21,6 @@ __all__ = ["Overlay", "lay_over"]
 Rows = npt.NDArray[np.int64]
 
 DESCRIPTION = ("title", "description", "category", "brand", "tags", "attributes")
-OFFERED = ("price_micros", "is_available", "listed_ms")
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def land_shop(root: Path) -> LandedShop:
 def copy_shop(landed_shop: LandedShop, root: Path, *, with_store: bool) -> LandedShop:
     """A private copy below `root`. Without the online store unless it is asked for: opening one takes seconds."""
     workspace = Workspace(root)
-    left_out = (workspace.configuration.name, "journal", "warehouse", "dbt", "marts", "workers", *(() if with_store else ("features",)))
+    made_anew = ("journal", "warehouse", "dbt", "marts", "workers", workspace.configuration.name)
+    left_out = made_anew if with_store else (*made_anew, "features")
     shutil.copytree(landed_shop.workspace.root, workspace.root, ignore=shutil.ignore_patterns(*left_out))
     first, second = workspace.models / "first", workspace.models / "second"
     return replace(landed_shop, workspace=workspace, bundle=first, other_bundle=second)

@@ -32,7 +32,7 @@ from recommender.conditions import AllOf, parse_condition
 from recommender.errors import ConfigurationError, InputError, RequestError
 from recommender.yaml_document import Document, Section
 
-__all__ = ["parse_agent", "read_agent", "read_agent_files", "read_agents"]
+__all__ = ["parse_agent", "read_agent", "read_agent_files"]
 
 MAX_ACTIONS = 100
 MAX_STOP_HOURS = 24.0 * 90
@@ -45,16 +45,13 @@ _TOP = (
 )  # fmt: skip
 
 
-def read_agents(folder: Path) -> dict[str, Agent]:
-    """Every `*.yml` of a folder by the agent's name; none where there is no folder. Raises ConfigurationError."""
-    return {name: agent for name, (agent, _) in read_agent_files(folder).items()}
-
-
 def read_agent_files(
     folder: Path, broken: dict[str, ConfigurationError] | None = None
 ) -> dict[str, tuple[Agent, bytes]]:
-    """The same, each with the bytes that it was read from. Raises ConfigurationError, or keeps what cannot be read in
-    `broken`, by the file's name without its ending: a half-written file then stops no other agent.
+    """Every `*.yml` of a folder by the agent's name, with the bytes that it was read from; none without a folder.
+
+    Raises ConfigurationError, or keeps what cannot be read in `broken`, by the file's name without its ending: a
+    half-written file then stops no other agent.
     """
     found: dict[str, tuple[Agent, bytes]] = {}
     for path in sorted(folder.glob("*.yml")):

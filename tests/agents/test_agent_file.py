@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recommender.agents.agent import Cap, Variant, Window
-from recommender.agents.agent_file import parse_agent, read_agents
+from recommender.agents.agent_file import parse_agent, read_agent_files
 from recommender.errors import ConfigurationError
 
 WHOLE = """\
@@ -139,9 +139,9 @@ def test_whose_decisions_to_learn_from_is_a_question_of_several_policies() -> No
 
 
 def test_a_folder_holds_one_agent_of_each_name(tmp_path: Path) -> None:
-    assert read_agents(tmp_path / "nowhere") == {}
+    assert read_agent_files(tmp_path / "nowhere") == {}
     (tmp_path / "reactivation.yml").write_text(WHOLE)
-    assert list(read_agents(tmp_path)) == ["reactivation"]
+    assert list(read_agent_files(tmp_path)) == ["reactivation"]
     (tmp_path / "other.yml").write_text(WHOLE + "name: reactivation\n")
     with pytest.raises(ConfigurationError, match="second agent reactivation"):
-        read_agents(tmp_path)
+        read_agent_files(tmp_path)
