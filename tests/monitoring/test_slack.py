@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from monitoring.slack_messages import (
 from monitoring.slack_outbox import Outbox
 from orchestration.slack_receiver import ScriptedAnswer, SlackReceiver, print_message
 
-HASTY = SlackConfig(timeout_seconds=1, retries=1, wait_seconds=0.01, longest_wait_seconds=2)
+HASTY = SlackConfig(timeout_seconds=20, retries=1, wait_seconds=0.01, longest_wait_seconds=2)
 
 
 def message(text: str) -> Message:
@@ -117,7 +118,7 @@ def test_nobody_there(closed_port: str, outbox: Path) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_hangs_is_given_up(silent_port: str) -> None:
-    result = Slack(silent_port, config=HASTY).send(message("daily"))
+    result = Slack(silent_port, config=replace(HASTY, timeout_seconds=1)).send(message("daily"))
     assert not result.delivered
     assert "timed out" in result.detail
 
