@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from served_shop import free_port
 
 from recommender.errors import IntegrityError, NoChampionError, NotReadyError
 from recommender.workspace import Workspace
@@ -120,14 +121,14 @@ def test_workers_do_not_outlive_a_killed_supervisor(own_shop, serve):
 
 def test_nothing_is_served_before_there_is_a_champion(tmp_path):
     with pytest.raises(NoChampionError, match="nextbest run"):
-        start_background(Workspace(tmp_path), 3999)
+        start_background(Workspace(tmp_path), free_port())
 
 
 def test_a_corrupt_champion_is_refused_before_anything_starts(own_shop):
     folder = bundle_folder(own_shop.workspace, "champion")
     (folder / "items.parquet").write_bytes(b"PAR1")
     with pytest.raises(IntegrityError, match=r"items\.parquet"):
-        start_background(own_shop.workspace, 3999)
+        start_background(own_shop.workspace, free_port())
 
 
 def test_a_port_in_use_is_told_with_a_way_out(landed_shop):
@@ -141,7 +142,7 @@ def test_a_port_in_use_is_told_with_a_way_out(landed_shop):
 
 def test_an_address_that_others_can_reach_needs_a_key_first(own_shop):
     with pytest.raises(NotReadyError, match="nextbest keys create"):
-        start_background(own_shop.workspace, 3999, host="0.0.0.0")
+        start_background(own_shop.workspace, free_port(), host="0.0.0.0")
 
 
 def test_serving_imports_no_framework_of_the_other_rooms():
