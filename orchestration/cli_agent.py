@@ -78,6 +78,7 @@ def _add_deliveries(group: Any, show: Show) -> None:
     hand_over.add_argument("--webhook", required=True, metavar="URL", help=f"signed with {SECRET_VARIABLE}")
     hand_over.add_argument("--shape", default="plain", choices=("plain", "braze", "iterable", "sendgrid"))
     hand_over.add_argument("--wait", type=float, default=60.0, metavar="S", help="for tries that must wait")
+    hand_over.add_argument("--ahead", type=float, default=24.0, metavar="H", help="hours before it is to be sent")
     hand_over.add_argument("--json", action="store_true")
     hand_over.set_defaults(action=lambda workspace, options: show(_deliver(workspace, options), options.json))
 
@@ -166,9 +167,10 @@ def _export(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def _deliver(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     from orchestration.agents import open_agent
-    from orchestration.deliveries import Webhook, deliver
+    from orchestration.deliveries import HOUR_MS, Webhook, deliver
 
-    webhook = Webhook(options.webhook, os.environ.get(SECRET_VARIABLE, ""), options.shape)
+    ahead_ms = round(options.ahead * HOUR_MS)
+    webhook = Webhook(options.webhook, os.environ.get(SECRET_VARIABLE, ""), options.shape, ahead_ms)
     return {"agent": options.name, **deliver(workspace, open_agent(workspace, options.name), webhook, options.wait)}
 
 

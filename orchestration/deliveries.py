@@ -11,8 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
@@ -21,14 +24,18 @@ import pyarrow.parquet as pq
 from orchestration.agents import AgentAtWork, read_agent_decisions
 from orchestration.catalogue_now import items_now
 from orchestration.outbox import Outbox, Waiting
-from recommender.agents.messages import SHAPES, messages_of
+from recommender.agents.consents import withdrawn
+from recommender.agents.messages import SHAPES, NoAddressError, messages_of
 from recommender.errors import InputError
 from recommender.workspace import Workspace, write_bytes_atomically
+from services.consent_log import said_consents
 from services.erasure import people_being_erased
 
-__all__ = ["Webhook", "deliver", "export_messages", "signature_of"]
+__all__ = ["HOUR_MS", "Webhook", "deliver", "export_messages", "signature_of"]
 
 HOUR_MS = 3_600_000
+DECIDED_BEFORE_MS = 48 * HOUR_MS  # a run decides of the day that follows it, in every zone
+ASKED_EVERY_S = 5.0  # whether somebody said no meanwhile: while a receiver is slow a call lasts for minutes
 BATCH = 16  # synced together; so many at most come twice when the sender dies
 SIGNATURE, KEY = "X-Nextbest-Signature", "Idempotency-Key"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -56,6 +63,9 @@ class Webhook:
         if address.scheme != "https" and not (address.scheme == "http" and address.host in LOOPBACK):
             found, expected = f"the webhook {self.url}.", "https, or http on this machine."
             raise InputError(found, expected, "Messages name people: send them encrypted.")
+        if not self.ahead_ms > 0:
+            found = f"messages handed over {self.ahead_ms / HOUR_MS:g} hours before they are to be sent."
+            raise InputError(found, "more than none.", "A quarter of an hour is 0.25.")
         if not self.secret:
             remedy = "Set NEXTBEST_WEBHOOK_SECRET to what the receiver checks signatures with."
             raise InputError("no secret to sign with.", "one that the receiver knows.", remedy)
@@ -75,8 +85,14 @@ def signature_of(secret: str, timestamp: int, body: bytes) -> str:
 def export_messages(
     workspace: Workspace, work: AgentAtWork, out: Path, from_ms: int | None, until_ms: int | None
 ) -> int:
-    """Write the messages to be sent in [from, until) as .parquet or .csv (lists as JSON); returns how many."""
-    messages = _messages(workspace, work, read_agent_decisions(workspace, work.agent.name, of_runs=True))
+    """Write the messages to be sent in [from, until) as .parquet or .csv (lists as JSON); returns how many.
+
+    Without those to people who are being erased, or who said no to the channel before the moment of sending.
+    """
+    records = read_agent_decisions(workspace, work.agent.name, of_runs=True)
+    gone = _being_erased(workspace, records)
+    gone |= withdrawn(work.agent, records, said_consents(workspace), records["send_at"])
+    messages = _messages(workspace, work, records.filter(pa.array(~gone)))
     at = messages["send_at"].cast(pa.int64())
     if from_ms is not None:
         messages, at = (part.filter(pc.greater_equal(at, from_ms)) for part in (messages, at))
@@ -105,15 +121,20 @@ def deliver(
     """Hand over what is due and not yet delivered; for tries that must wait, stay up to `wait_s` seconds.
 
     Returns how many messages of the agent are in each state. 2xx is delivered; 408, 429 (after its Retry-After), 5xx
-    and no answer are tried again, this time or in the next call; any other answer is a refusal that stays.
+    and no answer are tried again, this time or in the next call; any other answer is a refusal that stays. Consents and
+    erasures are looked up again before anything is handed over, and every few seconds while it lasts.
     """
     outbox = Outbox(workspace.agent_deliveries(work.agent.name) / "outbox.db")
     try:
-        _fill(outbox, workspace, work, webhook, now_ms())
+        records = _fill(outbox, workspace, work, webhook, now_ms())
         outbox.expire(now_ms() - webhook.late_ms)
-        last = time.monotonic() + wait_s
+        asked = time.monotonic()
+        last = asked + wait_s
         with httpx.Client(timeout=webhook.timeout_s) as http, ThreadPoolExecutor(webhook.at_once) as pool:
             while True:
+                if time.monotonic() - asked >= ASKED_EVERY_S:
+                    _take_back(outbox, workspace, work, records)
+                    asked = time.monotonic()
                 batch = outbox.due(now_ms(), now_ms() + webhook.ahead_ms, BATCH)
                 answers = list(pool.map(lambda message: _post(http, webhook, message, now_ms()), batch))
                 with outbox.together():
@@ -134,24 +155,44 @@ def _messages(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> pa.
     return messages_of(work.agent, records, items_now(workspace) if has_items else None)
 
 
-def _fill(outbox: Outbox, workspace: Workspace, work: AgentAtWork, webhook: Webhook, now_ms: int) -> None:
-    """Everything decided that is not over yet; what is there already stays as it was first put."""
-    since_ms = now_ms - webhook.late_ms - 2 * webhook.ahead_ms
+def _fill(outbox: Outbox, workspace: Workspace, work: AgentAtWork, webhook: Webhook, now_ms: int) -> pa.Table:
+    """Everything decided that is not over yet; what is there already stays as it was first put. Returns whose it is."""
+    since_ms = now_ms - webhook.late_ms - DECIDED_BEFORE_MS
     # What was decided in the moment is sent by whoever asked for it.
     records = read_agent_decisions(workspace, work.agent.name, since_ms=since_ms, of_runs=True)
-    if erasing := people_being_erased(workspace):
-        theirs = pc.is_in(records["user_id"], value_set=pa.array(erasing, pa.string()))
-        outbox.drop(records.filter(theirs)["decision_id"].to_pylist())
-        records = records.filter(pc.invert(theirs))
-    messages = _messages(workspace, work, records)
+    left = records.filter(pa.array(~_being_erased(workspace, records)))
+    messages = _messages(workspace, work, left)
     over = pc.less(messages["send_at"].cast(pa.int64()), now_ms - webhook.late_ms)
-    shape = SHAPES[webhook.shape]
+    shape, nowhere = SHAPES[webhook.shape], []
+
+    def shaped(message: dict[str, Any]) -> bytes:
+        try:
+            return json.dumps(shape(message), sort_keys=True).encode()
+        except NoAddressError:
+            nowhere.append(message["decision_id"])
+            return b"{}"
+
     moments = messages.filter(pc.invert(over))["send_at"].cast(pa.int64()).to_pylist()
-    bodies = (
-        (row["decision_id"], at_ms, json.dumps(shape(row), sort_keys=True).encode())
-        for row, at_ms in zip(messages.filter(pc.invert(over)).to_pylist(), moments, strict=True)
-    )
-    outbox.put(bodies)
+    rows = zip(messages.filter(pc.invert(over)).to_pylist(), moments, strict=True)
+    outbox.put((row["decision_id"], at_ms, shaped(row)) for row, at_ms in rows)
+    outbox.keep_back(nowhere, "refused", "no address")
+    whose = records.select(["decision_id", "user_id", "channel"])
+    _take_back(outbox, workspace, work, whose)
+    return whose
+
+
+def _take_back(outbox: Outbox, workspace: Workspace, work: AgentAtWork, records: pa.Table) -> None:
+    """What is addressed to people who are being erased, with every trace; and what they said no to since."""
+    ids = records["decision_id"]
+    outbox.drop(ids.filter(pa.array(_being_erased(workspace, records))).to_pylist())
+    unwanted = withdrawn(work.agent, records, said_consents(workspace))
+    outbox.keep_back(ids.filter(pa.array(unwanted)).to_pylist(), "withdrawn", "said no to the channel")
+
+
+def _being_erased(workspace: Workspace, records: pa.Table) -> npt.NDArray[np.bool_]:
+    """bool (n): whose records they are."""
+    erasing = pa.array(people_being_erased(workspace), pa.string())
+    return np.asarray(pc.is_in(records["user_id"], value_set=erasing).to_numpy(), dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ class Waiting:
 
 
 class Outbox:
-    """States: waiting, delivered, refused (the receiver will never take it), expired (too late to be sent)."""
+    """States: waiting, delivered, refused (the receiver will never take it), expired (too late to be sent), withdrawn
+    (not wanted any more).
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,14 @@ class Outbox:
         """Take back what is not to be sent any more, whatever became of it."""
         with self.together():
             self._database.executemany("delete from messages where decision_id = ?", [(one,) for one in decision_ids])
+
+    def keep_back(self, decision_ids: Iterable[str], state: str, told: str) -> None:
+        """Another state for what waits; what was handed over or refused stays what it is."""
+        with self.together():
+            self._database.executemany(
+                "update messages set state = ?, told = ? where decision_id = ? and state = 'waiting'",
+                [(state, told, one) for one in decision_ids],
+            )
 
     def due(self, now_ms: int, send_until_ms: int, limit: int) -> list[Waiting]:
         """What may be tried now and is to be sent by then, the earliest first."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recommender.agents.agent import Agent
 from recommender.agents.audience import CONSENT, Audience
 
-__all__ = ["SAID_CONSENT_SCHEMA", "with_consents"]
+__all__ = ["SAID_CONSENT_SCHEMA", "with_consents", "withdrawn"]
 
 # Grain: the last word of one person on one channel.
 SAID_CONSENT_SCHEMA = pa.schema(
@@ -43,6 +44,28 @@ def with_consents(agent: Agent, audience: Audience, said: pa.Table, known_until_
         consents[rows] = given & (consents[rows] | is_new)
         table = _with(table, CONSENT + channel, pa.array(consents))
     return Audience(table)
+
+
+def withdrawn(
+    agent: Agent, records: pa.Table, said: pa.Table, until: pa.ChunkedArray | None = None
+) -> npt.NDArray[np.bool_]:
+    """bool (n): whose last word on the channel of their record is no; `records` with `user_id` and `channel`, `said` in
+    SAID_CONSENT_SCHEMA. `until` (n, timestamps): a no that came later does not count. Nobody was decided to be written
+    to whose no was known by then, so that each is news.
+    """
+    asked = [channel for channel in agent.channels if channel not in agent.eligibility.without_consent]
+    told = pc.and_(pc.invert(said["is_given"]), pc.is_in(said["channel"], value_set=pa.array(asked, pa.string())))
+    nos = said.filter(told)
+    place = pc.index_in(_key(records), value_set=_key(nos).combine_chunks())
+    found = np.asarray(pc.is_valid(place).to_numpy(), dtype=bool)
+    if until is not None and found.any():
+        when = pc.less(nos["said_at"].take(place), until.cast(nos["said_at"].type))
+        found &= np.asarray(pc.fill_null(when, False).to_numpy(), dtype=bool)
+    return found
+
+
+def _key(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(table["channel"], table["user_id"], "\n")
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,7 +26,10 @@ from orchestration.deliveries import BATCH, Webhook, deliver, export_messages, s
 from recommender.agents.messages import SHAPES, messages_of
 from recommender.errors import InputError
 from recommender.workspace import Workspace
+from services.journal import Journal
+from services.segment import parse_messages
 from tests.agents.home import SPRING, START_MS, agents_home
+from tests.services.test_journal import CLOCK
 
 SECRET = "what both know"
 HOUR_MS = 3_600_000
@@ -210,9 +214,98 @@ def test_shapes_say_the_same_in_others_words(workspace: Workspace) -> None:
     assert braze["schedule"] == {"time": stamp.strftime("%Y-%m-%dT%H:%M:%SZ")}
     assert (iterable["campaignId"], iterable["dataFields"]["headline"]) == (77, "New")
     assert sendgrid["personalizations"][0]["to"] == [{"email": f"{message['user_id']}@example.org"}]
+    assert "send_id" not in braze  # Braze lets a workspace make 100 of them a day
     voucher = next(one for one in messages if one["action"] == "voucher")
     with pytest.raises(InputError, match="without the variable `from`"):
         SHAPES["sendgrid"](voucher)
+
+
+def test_one_person_without_an_address_keeps_no_other_message_back(workspace: Workspace) -> None:
+    mail = SPRING.replace("as age", "as age, case when user_id < 'u0150' then user_id || '@example.org' end as email")
+    mail = mail.replace("channel: email", "channel: email, variables: {from: a@example.org}")
+    (workspace.agents / "spring.yml").write_text(mail)
+    decided(workspace)
+    work = open_agent(workspace, "spring")
+    people = messages_of(work.agent, read_agent_decisions(workspace, "spring"))["user_id"].to_pylist()
+    reachable = sum(user_id < "u0150" for user_id in people)
+    with receiver() as taker:
+        webhook = Webhook(taker.url, SECRET, "sendgrid")
+        told = deliver(workspace, work, webhook, now_ms=lambda: START_MS)
+        assert deliver(workspace, work, webhook, now_ms=lambda: START_MS) == told
+    assert told == {"delivered": reachable, "refused": len(people) - reachable}
+    assert taker.requests == reachable
+
+
+def said(workspace: Workspace, body: dict[str, object], at_ms: int) -> None:
+    """One message that the service has taken."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+    with closing(Journal(workspace.journal)) as journal:
+        journal.append([parse_messages([{**body, "context": {"occurred_at": moment}}], None, CLOCK)])
+
+
+def unsubscribed(user_id: str) -> dict[str, object]:
+    return {"type": "track", "event": "Unsubscribed", "userId": user_id}
+
+
+def test_a_consent_withdrawn_between_decision_and_delivery_holds(workspace: Workspace, tmp_path: Path) -> None:
+    decided(workspace)
+    work = open_agent(workspace, "spring")
+    messages = messages_of(work.agent, read_agent_decisions(workspace, "spring"))
+    first, second, third, elsewhere, back, *others = messages["user_id"].to_pylist()
+    nobody = Webhook("http://127.0.0.1:9/", SECRET, timeout_s=1)
+    said(workspace, unsubscribed(first), START_MS + 1)
+    told = deliver(workspace, work, nobody, now_ms=lambda: START_MS)
+    assert told == {"waiting": len(messages) - 1, "withdrawn": 1}
+
+    said(workspace, unsubscribed(second), START_MS + 2)
+    said(workspace, {"type": "identify", "userId": third, "traits": {"consent_email": False}}, START_MS + 2)
+    said(workspace, {**unsubscribed(elsewhere), "properties": {"channel": "push"}}, START_MS + 2)
+    said(workspace, unsubscribed(back), START_MS + 2)
+    said(workspace, {"type": "identify", "userId": back, "traits": {"consent_email": True}}, START_MS + 3)
+    said(workspace, unsubscribed(others[0]), START_MS + 23 * HOUR_MS)  # because of the message
+    exported = export_messages(workspace, work, tmp_path / "a.parquet", None, None)
+    assert exported == len(messages) - 3
+    with receiver() as taker:
+        later = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS + HOUR_MS)
+    assert later == {"delivered": len(messages) - 4, "withdrawn": 4}
+    assert {one["user_id"] for one in taker.taken.values()} == {elsewhere, back, *others[1:]}
+
+
+def test_what_needs_no_consent_is_not_kept_back(workspace: Workspace) -> None:
+    (workspace.agents / "spring.yml").write_text(SPRING + "eligibility: {without_consent: [email]}\n")
+    keys, work = decided(workspace), open_agent(workspace, "spring")
+    user_id = messages_of(work.agent, read_agent_decisions(workspace, "spring"))["user_id"][0].as_py()
+    said(workspace, unsubscribed(user_id), START_MS + 1)
+    with receiver() as taker:
+        told = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS)
+    assert told == {"delivered": len(keys)}
+
+
+def test_a_no_that_comes_while_the_receiver_is_slow_is_heard(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.deliveries.ASKED_EVERY_S", 0.0)
+    keys, work = decided(workspace), open_agent(workspace, "spring")
+    messages = messages_of(work.agent, read_agent_decisions(workspace, "spring"))
+    last = messages["user_id"][len(messages) - 1].as_py()
+
+    def answers(request: int) -> int:
+        if request == 1:
+            said(workspace, unsubscribed(last), START_MS + 1)
+        return 200
+
+    with receiver(answers) as taker:
+        told = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS)
+    assert told == {"delivered": len(keys) - 1, "withdrawn": 1}
+
+
+def test_a_message_decided_long_before_is_handed_over_shortly_before_it_is_sent(workspace: Workspace) -> None:
+    keys, work = decided(workspace), open_agent(workspace, "spring")
+    with receiver() as taker:
+        soon = Webhook(taker.url, SECRET, ahead_ms=2 * HOUR_MS)
+        for hour in range(0, 24, 2):
+            deliver(workspace, work, soon, now_ms=lambda now_ms=START_MS + hour * HOUR_MS: now_ms)
+    assert set(taker.taken) == keys
 
 
 @pytest.mark.parametrize(("url", "secret"), [("http://example.org/", SECRET), ("https://example.org/", "")])
