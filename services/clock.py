@@ -68,11 +68,6 @@ class Clock:
         """The service's time in milliseconds since 1970."""
         return time.time_ns() // 1_000_000 + (self.offset_ms if self.is_replay else 0)
 
-    def message_moment(self, context: Mapping[str, Any]) -> int | None:
-        """The moment a tracked message claims for itself, trusted in replay only; None where it claims none."""
-        claimed = context.get("occurred_at")
-        return parse_moment(claimed) if self.is_replay and claimed is not None else None
-
     def request_moment(self, context: Mapping[str, Any]) -> int:
         """The moment a request is answered for: its own in replay, otherwise now."""
         claimed = context.get("occurred_at")

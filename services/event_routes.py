@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -50,19 +51,34 @@ async def batch(request: Request, door: Door) -> Response:
         raise Refusal(400, 'Found no list of messages. Expected {"batch": [...]}.')
     if len(messages) > MAX_BATCH:
         raise Refusal(413, f"Found {len(messages):,} messages. Expected at most {MAX_BATCH:,} in a batch.")
+    context = _context(body, len(messages))
     stored = duplicates = 0
     rejected: list[str] = []
     for start in range(0, max(len(messages), 1), _AT_ONCE):
-        receipt = await _record(messages[start : start + _AT_ONCE], body.get("sentAt"), door)
+        receipt = await _record(messages[start : start + _AT_ONCE], body.get("sentAt"), context, door)
         stored, duplicates = stored + receipt.stored, duplicates + receipt.duplicates
         rejected.extend(receipt.rejected)
     return json_response({"success": True, "stored": stored, "duplicates": duplicates, "rejected": rejected})
 
 
-async def _record(messages: list[Any], sent_at: object, door: Door) -> Receipt:
+def _context(body: dict[str, Any], messages: int) -> dict[str, Any] | None:
+    """What a batch says of all its messages. Each is stored with it, hence the bound."""
+    context = body.get("context")
+    if context is None or context == []:  # as PHP writes what is empty
+        return None
+    if not isinstance(context, dict):
+        raise Refusal(400, f"Found a context of type {type(context).__name__}. Expected an object.")
+    if len(orjson.dumps(context)) * messages > MAX_BATCH_BYTES:
+        raise Refusal(
+            413, f"The context is too large for {messages:,} messages. Send smaller batches.", reason="size"
+        )
+    return context
+
+
+async def _record(messages: list[Any], sent_at: object, context: dict[str, Any] | None, door: Door) -> Receipt:
     if len(messages) < _AT_ONCE:
-        return await door.record(parse_messages(messages, sent_at, door.clock))
-    entry: Entry = await asyncio.to_thread(parse_messages, messages, sent_at, door.clock)
+        return await door.record(parse_messages(messages, sent_at, door.clock, context))
+    entry: Entry = await asyncio.to_thread(parse_messages, messages, sent_at, door.clock, context)
     return await door.record(entry)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from services.clock import parse_moment
+
 __all__ = [
     "MAX_ID_LENGTH",
     "BadMessage",
     "read_integer",
     "read_leniently",
     "read_micros",
+    "read_moment",
     "read_number",
     "read_object",
     "read_strictly",
@@ -70,6 +73,18 @@ def read_micros(values: Mapping[str, Any], name: str) -> int | None:
     if not 0 <= number <= _MOST:
         raise BadMessage(f"{name} must lie between 0 and {_MOST:,}")
     return round(number * 1_000_000)
+
+
+def read_moment(values: Mapping[str, Any], name: str) -> int | None:
+    """Milliseconds since 1970. The reason names the field, never its value: a million wrong times are one reason."""
+    value = values.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return parse_moment(value)
+    except ValueError:
+        told = f"{name} must be ISO 8601 text such as 2026-11-24T08:00:00Z, and not lie before 1970"
+        raise BadMessage(told) from None
 
 
 def read_number(values: Mapping[str, Any], name: str) -> float | None:

@@ -216,7 +216,11 @@ def _message() -> dict[str, Any]:
 
 def _batch() -> dict[str, Any]:
     messages = {"type": "array", "description": "Messages; each names its `type`. A bad one becomes a dead letter."}
-    return _object({"batch": messages, "sentAt": {}}, required=("batch",))
+    context = {
+        "anyOf": [{"type": ["object", "null"]}, {"type": "array", "maxItems": 0}],
+        "description": "Of all messages; what a message says in its own goes before it.",
+    }
+    return _object({"batch": messages, "sentAt": {}, "context": context}, required=("batch",))
 
 
 def _items() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from recommender.events import Interaction, settled_type
-from services.clock import Clock, parse_moment
+from services.clock import Clock
 from services.event_names import EVENT_TYPES, LISTS, NEEDS_ITEM, is_email, snake_case
 from services.message_fields import (
     MAX_ID_LENGTH,
@@ -31,6 +31,7 @@ from services.message_fields import (
     read_integer,
     read_leniently,
     read_micros,
+    read_moment,
     read_object,
     read_strictly,
     read_text,
@@ -48,18 +49,27 @@ _ITEM_KEYS = ("productId", "item_id", "sku")
 _COMMERCE = frozenset(EVENT_TYPES.values())
 
 
-def parse_messages(bodies: list[Any], sent_at: object, clock: Clock) -> Entry:
-    """Good messages and dead letters of one request, in the order they came."""
+def parse_messages(bodies: list[Any], sent_at: object, clock: Clock, context: Mapping[str, Any] | None = None) -> Entry:
+    """Good messages and dead letters of one request, in the order they came.
+
+    `context`: what a batch says of all its messages; what a message says itself goes before it, name by name.
+    """
     received_ms = clock.now_ms()
     messages: list[Message] = []
     letters: list[DeadLetter] = []
-    for body in bodies:
+    for sent in bodies:
+        body = _in_context(sent, context) if context else sent
         try:
             messages.append(parse_message(body, sent_at, clock, received_ms))
         except BadMessage as reason:
             told = sent_at if isinstance(sent_at, str) else None
             letters.append(DeadLetter(str(reason), orjson.dumps(body), received_ms, told))
     return Entry(messages=tuple(messages), dead_letters=tuple(letters))
+
+
+def _in_context(body: Any, context: Mapping[str, Any]) -> Any:
+    own = body.get("context") if isinstance(body, dict) else ""
+    return {**body, "context": {**context, **(own or {})}} if own is None or isinstance(own, dict) else body
 
 
 def parse_message(
@@ -119,20 +129,17 @@ class _Header:
         raw: bytes,
     ) -> _Header:
         context = read_object(body, "context")
-        stated = body.get("originalTimestamp") or body.get("timestamp")
+        stated = "originalTimestamp" if body.get("originalTimestamp") else "timestamp"
         message_id = read_text(body, "messageId")
         if message_id is None:
             # Without an id a retry can be recognised only by its content, and only if that carries a time.
-            message_id = hashlib.sha256(raw).hexdigest() if stated else uuid.uuid4().hex
-        try:
-            moment = clock.message_moment(context)
-            if moment is not None:
-                occurred_ms = recorded_ms = moment
-            else:
-                recorded_ms = received_ms if recorded_ms is None else recorded_ms
-                occurred_ms = _occurred(stated, body.get("sentAt") or sent_at, received_ms)
-        except ValueError as error:
-            raise BadMessage(str(error)) from None
+            message_id = hashlib.sha256(raw).hexdigest() if body.get(stated) else uuid.uuid4().hex
+        moment = read_moment(context, "occurred_at") if clock.is_replay else None
+        if moment is not None:
+            occurred_ms = recorded_ms = moment
+        else:
+            recorded_ms = received_ms if recorded_ms is None else recorded_ms
+            occurred_ms = _occurred(read_moment(body, stated), body.get("sentAt") or sent_at, received_ms)
         channel = read_leniently(read_text, body, "channel")  # where RudderStack's libraries say "web" or "mobile"
         return cls(message_id, _user(body), occurred_ms, recorded_ms, context, channel)
 
@@ -229,12 +236,11 @@ def _one_event_a_product(event_type: str, properties: dict[str, Any], header: _H
     return tuple(events)
 
 
-def _occurred(stated: object, sent_at: object, received_ms: int) -> int:
-    if stated is None:
+def _occurred(stated_ms: int | None, sent_at: object, received_ms: int) -> int:
+    if stated_ms is None:
         return received_ms
-    moment = parse_moment(stated)
-    if sent_at is not None:
-        moment = received_ms - (parse_moment(sent_at) - moment)
+    sent_ms = read_moment({"sentAt": sent_at}, "sentAt")
+    moment = stated_ms if sent_ms is None else received_ms - (sent_ms - stated_ms)
     return max(0, min(moment, received_ms))
 
 

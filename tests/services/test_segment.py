@@ -233,10 +233,10 @@ BAD: list[tuple[Any, str]] = [
     ({"type": "track", "event": 5, "userId": "u"}, "name its event"),
     ({"type": "track", "event": "Open", "properties": [], "userId": "u"}, "properties must be"),
     (track("Open", userId="u", context="web"), "context must be"),
-    (track("Open", userId="u", timestamp="yesterday"), "not an ISO 8601 time"),
-    (track("Open", userId="u", timestamp=5), "ISO 8601"),
+    (track("Open", userId="u", timestamp="yesterday"), "timestamp must be ISO 8601"),
+    (track("Open", userId="u", originalTimestamp=5), "originalTimestamp must be ISO 8601"),
     (track("Open", userId="u", timestamp="1969-12-31T23:59:59Z"), "before 1970"),
-    (track("Open", userId="u", timestamp="2026-01-01", sentAt="never"), "not an ISO 8601 time"),
+    (track("Open", userId="u", timestamp="2026-01-01", sentAt="never"), "sentAt must be ISO 8601"),
     (track("Product Viewed", userId="u"), "product_id"),
     (track("Product Viewed", {"product_id": ["p"]}, userId="u"), "product_id must be text"),
     (track("Order Completed", userId="u"), "at least one product"),
@@ -256,6 +256,29 @@ BAD: list[tuple[Any, str]] = [
 def test_each_kind_of_bad_message_has_its_reason(body: Any, reason: str) -> None:
     with pytest.raises(BadMessage, match=reason):
         parse_message(body, None, Clock(), NOON)
+
+
+def test_a_million_wrong_times_are_one_reason() -> None:
+    bodies = [track("Open", userId="u", timestamp=str(NOON + n)) for n in range(3)]
+    letters = parse_messages(bodies, None, Clock()).dead_letters
+    assert len(letters) == 3
+    assert len({letter.reason for letter in letters}) == 1
+
+
+def test_an_empty_time_is_none() -> None:
+    (event,) = parsed(track("Open", timestamp="", sentAt="")).events
+    assert event.interaction.occurred_ms == NOON
+
+
+def test_a_batch_may_say_the_context_of_all_its_messages() -> None:
+    own = {"channel": "push", "device": {"type": "ios"}}
+    bodies = [track("Open", userId="u"), track("Open", userId="u", context=own), track("", userId="u"), "no message"]
+    entry = parse_messages(bodies, None, Clock(), {"channel": "email", "location": {"country": "DE"}})
+    first, second = (message.events[0].interaction for message in entry.messages)
+    assert (first.channel, first.device, first.country) == ("email", None, "DE")
+    assert (second.channel, second.device, second.country) == ("push", "ios", "DE")
+    assert json.loads(entry.dead_letters[0].raw)["context"]["channel"] == "email"  # a replay knows it too
+    assert json.loads(entry.dead_letters[1].raw) == "no message"
 
 
 def test_bad_messages_of_a_batch_do_not_touch_the_good_ones() -> None:
