@@ -19,8 +19,10 @@ from recommender.agents.deeds import watched
 from recommender.agents.placement_slots import can_fill
 from recommender.agents.record import sends_of
 from recommender.configuration import read_configuration
+from recommender.errors import InputError
 from recommender.events import EVENT_STRENGTHS
 from recommender.workspace import Workspace
+from recommender.yaml_document import Document
 from services.model_store import aliases
 
 __all__ = ["check_agent", "run_report"]
@@ -31,7 +33,7 @@ EXAMPLES = 5
 def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[str, Any]:
     """What the file says and what of it the data do not have; `now_ms` None where there are no data yet.
 
-    Raises ConfigurationError where the file is wrong, InputError where the audience cannot be asked for.
+    Raises ConfigurationError where the file is wrong, or its audience cannot be asked for.
     """
     agent = read_agent(path)
     report: dict[str, Any] = {
@@ -42,13 +44,22 @@ def check_agent(workspace: Workspace, path: Path, now_ms: int | None) -> dict[st
         "arms": agent.shares.named(),
         "policies": _policies(agent),
     }
-    warnings = _of_placements(workspace, agent)
+    warnings = [*_of_nothing(agent), *_of_placements(workspace, agent)]
     if now_ms is not None:
-        audience = query_audience(workspace.marts, agent.audience, now_ms)
+        audience = _asked(workspace, agent, path, now_ms)
         report["people"] = len(audience)
         report["columns"] = list(audience.table.column_names)
-        warnings += [*_of_columns(agent, audience), *_of_consents(agent, audience), *_of_outcomes(workspace, agent)]
+        warnings += [*_of_people(agent, audience), *_of_outcomes(workspace, agent)]
     return {**report, "warnings": warnings}
+
+
+def _asked(workspace: Workspace, agent: Agent, path: Path, now_ms: int) -> Audience:
+    try:
+        return query_audience(workspace.marts, agent.audience, now_ms)
+    except InputError as problem:
+        document = Document.parse(path.read_bytes(), path.name)
+        told = (problem.found.rstrip("."), problem.expected.rstrip("."), problem.remedy)
+        raise document.error("audience", *told) from None
 
 
 def _policies(agent: Agent) -> dict[str, dict[str, Any]]:
@@ -92,6 +103,34 @@ def _of_items(sent: pa.Table) -> dict[str, Any]:
 def _counts(records: pa.Table, column: str) -> dict[str, int]:
     counted = pc.value_counts(records[column]).to_pylist()
     return {str(one["values"]): one["counts"] for one in sorted(counted, key=lambda one: -one["counts"])}
+
+
+def _of_nothing(agent: Agent) -> list[str]:
+    """What the file allows, and no person gets."""
+    told = [
+        f"the cap of {cap.name} lets nothing through: leave it out, or raise it"
+        for cap in agent.frequency.caps
+        if cap.limit == 0
+    ]
+    return told + [
+        f"action {one.name} has an inventory of 0: nobody gets it" for one in agent.actions if one.inventory == 0
+    ]
+
+
+def _of_people(agent: Agent, audience: Audience) -> list[str]:
+    if not len(audience):
+        return ["the audience is of nobody"]
+    return [*_of_columns(agent, audience), *_of_zones(agent, audience), *_of_consents(agent, audience)]
+
+
+def _of_zones(agent: Agent, audience: Audience) -> list[str]:
+    """What is meant as a time zone and is none: to these people 09:00 would come at an hour that nobody meant."""
+    unknown = audience.unknown_zones()
+    if not unknown:
+        return []
+    most = max(unknown, key=lambda name: unknown[name])
+    people, fallback = sum(unknown.values()), agent.timing.fallback_zone
+    return [f"{people:,} people have no IANA zone such as Europe/Berlin ({most!r:.40} most often): they get {fallback}"]
 
 
 def _of_columns(agent: Agent, audience: Audience) -> list[str]:

@@ -25,8 +25,8 @@ from orchestration.agents import AgentAtWork, read_agent_decisions
 from orchestration.catalogue_now import items_now
 from orchestration.outbox import Outbox, Waiting
 from recommender.agents.consents import withdrawn
-from recommender.agents.messages import SHAPES, NoAddressError, messages_of
-from recommender.errors import InputError
+from recommender.agents.messages import SHAPES, messages_of
+from recommender.errors import InputError, NoAddressError
 from recommender.workspace import Workspace, write_bytes_atomically
 from services.consent_log import said_consents
 from services.erasure import people_being_erased

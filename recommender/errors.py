@@ -4,6 +4,7 @@ NextbestError                    a sentence for a person: what was found, what w
 ├── InputError                   something handed to us cannot be used
 │   ├── SourceError              a source's folder, files, columns or types
 │   ├── ConfigurationError       the operator's nextbest.yml: file, line and key are named
+│   ├── NoAddressError           a person whom a sender cannot reach
 │   └── RequestError             a request to the service (answers 400)
 ├── NotReadyError                this machine or workspace is not ready (port in use, no champion yet)
 │   ├── NoChampionError          nothing was promoted so far
@@ -21,6 +22,7 @@ __all__ = [
     "InputError",
     "IntegrityError",
     "NextbestError",
+    "NoAddressError",
     "NoChampionError",
     "NotReadyError",
     "RequestError",
@@ -50,6 +52,10 @@ class SourceError(InputError):
 
 class ConfigurationError(InputError):
     """The operator's file cannot be used as it stands; what was in force stays in force."""
+
+
+class NoAddressError(InputError):
+    """A person whom a sender cannot reach: theirs alone stays, all others' messages go."""
 
 
 class RequestError(InputError):

@@ -72,6 +72,13 @@ class Audience:
         found = [_zone(name, fallback) for name in encoded.dictionary.to_pylist()]
         return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), found
 
+    def unknown_zones(self) -> dict[str, int]:
+        """What stands for a time zone and is none, and how many people have it."""
+        if "timezone" not in self.table.schema.names:
+            return {}
+        given = pc.value_counts(self.table["timezone"].cast(pa.string()).drop_null()).to_pylist()
+        return {one["values"]: one["counts"] for one in given if _known_zone(one["values"]) is None}
+
     def column(self, name: str) -> AttributeColumn | None:
         """What conditions read of an attribute; None where the audience has no such column."""
         if name not in self.table.schema.names:
@@ -86,10 +93,14 @@ class Audience:
 
 
 def _zone(name: str, fallback: str) -> ZoneInfo:
+    return _known_zone(name) or ZoneInfo(fallback)
+
+
+def _known_zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        return ZoneInfo(fallback)
+        return None
 
 
 def _spelt(number: float) -> str | None:

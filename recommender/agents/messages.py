@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recommender.agents.agent import NOTHING, Agent
-from recommender.errors import InputError
+from recommender.errors import InputError, NoAddressError
 from recommender.item_payload import described
 from recommender.states import ItemTable
 
-__all__ = ["MESSAGE_SCHEMA", "SHAPES", "NoAddressError", "Shape", "messages_of"]
+__all__ = ["MESSAGE_SCHEMA", "SHAPES", "Shape", "messages_of"]
 
 # Grain: one message to one person. `decision_id` is its key: who gets it twice has got it once.
 MESSAGE_SCHEMA = pa.schema(
@@ -36,10 +36,6 @@ MESSAGE_SCHEMA = pa.schema(
 )
 
 Message = Mapping[str, Any]  # a row of MESSAGE_SCHEMA
-
-
-class NoAddressError(InputError):
-    """A person whom a sender cannot reach: theirs alone stays, all others' messages go."""
 
 
 class Shape(Protocol):

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from orchestration.agent_report import check_agent
 from orchestration.agents import open_agent, read_agent_decisions, run_agent
 from orchestration.audience_query import query_audience
 from orchestration.cli import main
 from recommender.agents.agent import NOTHING
-from recommender.errors import InputError
+from recommender.errors import ConfigurationError, InputError
 from recommender.events import DAY_MS
 from recommender.workspace import Workspace
 from tests.agents.home import PEOPLE, SPRING, START_MS, agents_home
@@ -128,6 +129,35 @@ def test_check_names_what_the_data_do_not_have(workspace: Workspace, capsys: pyt
     path.write_text(SPRING.replace("inventory", "inventori"))
     assert main(["agent", "check"]) == 1
     assert "spring.yml, line 5, key actions[1].inventori" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("limit: 1", "limit: 0", "the cap of 0 a day lets nothing through: leave it out, or raise it"),
+        ("inventory: 20", "inventory: 0", "action voucher has an inventory of 0: nobody gets it"),
+        ("from users", "from users where false", "the audience is of nobody"),
+        (
+            "*, 40 as age",
+            "* replace (if(user_id < 'u0003', 'Berlin', timezone) as timezone)",
+            "3 people have no IANA zone such as Europe/Berlin ('Berlin' most often): they get UTC",
+        ),
+    ],
+)
+def test_check_tells_of_what_reaches_nobody_or_at_the_wrong_hour(
+    workspace: Workspace, right: str, wrong: str, told: str
+) -> None:
+    path = workspace.agents / "spring.yml"
+    path.write_text(SPRING.replace(right, wrong))
+    assert check_agent(workspace, path, START_MS)["warnings"] == [told]
+
+
+@pytest.mark.parametrize("audience", ["select nothing from users", "drop view users", "select timezone from users"])
+def test_check_names_the_line_of_an_audience_that_cannot_be_asked_for(workspace: Workspace, audience: str) -> None:
+    path = workspace.agents / "spring.yml"
+    path.write_text("# in the second line\n" + SPRING.replace("select *, 40 as age from users", audience))
+    with pytest.raises(ConfigurationError, match="spring.yml, line 2, key audience: "):
+        check_agent(workspace, path, START_MS)
 
 
 def test_an_unknown_agent_is_answered_with_its_neighbour(

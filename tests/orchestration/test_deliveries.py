@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -304,7 +305,7 @@ def test_a_message_decided_long_before_is_handed_over_shortly_before_it_is_sent(
     with receiver() as taker:
         soon = Webhook(taker.url, SECRET, ahead_ms=2 * HOUR_MS)
         for hour in range(0, 24, 2):
-            deliver(workspace, work, soon, now_ms=lambda now_ms=START_MS + hour * HOUR_MS: now_ms)
+            deliver(workspace, work, soon, now_ms=partial(int, START_MS + hour * HOUR_MS))
     assert set(taker.taken) == keys
 
 
