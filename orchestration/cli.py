@@ -6,7 +6,6 @@ Frameworks take seconds to import, so every command imports what it needs when i
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from orchestration.cli_agent import add_agent_verbs
 from orchestration.cli_erase import add_erase_verb
 from orchestration.cli_events import add_event_verbs
 from orchestration.cli_experiment import add_experiment_verbs
+from orchestration.cli_output import show
 from orchestration.cli_policy import add_policy_verbs
 from orchestration.cli_release import add_release_verbs
 from recommender.errors import NextbestError
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_placements,
         add_release_verbs,
         add_event_verbs,
-        _add_erase,
-        _add_policy,
-        _add_agent,
+        add_erase_verb,
+        add_policy_verbs,
+        add_agent_verbs,
         add_experiment_verbs,
         _add_status,
         _add_explain,
@@ -72,18 +72,6 @@ def _add_demo(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo", help="the whole ring on a simulated shop")
     demo.add_argument("--once", action="store_true", help="end after the summary")
     demo.set_defaults(action=_demo)
-
-
-def _add_erase(verbs: Verbs) -> None:
-    add_erase_verb(verbs, _show)
-
-
-def _add_policy(verbs: Verbs) -> None:
-    add_policy_verbs(verbs, _show)
-
-
-def _add_agent(verbs: Verbs) -> None:
-    add_agent_verbs(verbs, _show)
 
 
 def _add_run(verbs: Verbs) -> None:
@@ -117,7 +105,7 @@ def _add_servers(verbs: Verbs) -> None:
 def _add_keys(verbs: Verbs) -> None:
     from orchestration.cli_keys import add_keys
 
-    add_keys(verbs, _show)
+    add_keys(verbs)
 
 
 def _add_placements(verbs: Verbs) -> None:
@@ -196,7 +184,7 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_ring
 
     report = run_ring(workspace, options.source, options.path, options.until)
-    _show(report, options.json)
+    show(report, options.json)
     return 0 if report["succeeded"] else 1
 
 
@@ -212,7 +200,7 @@ def _study(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_study
 
     report = run_study(workspace, options.rounds, options.rows)
-    _show(report, options.json)
+    show(report, options.json)
     return 0 if report["succeeded"] else 1
 
 
@@ -220,7 +208,7 @@ def _tune(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.ring import run_tuning
 
     report = run_tuning(workspace, options.trials, options.seed)
-    _show(report, options.json)
+    show(report, options.json)
     return 0 if report["succeeded"] else 1
 
 
@@ -241,20 +229,20 @@ def _placements_check(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.placements import check_placements
 
     report = check_placements(workspace)
-    _show(report, options.json)
+    show(report, options.json)
     return 1 if report["warnings"] else 0
 
 
 def _placements_list(workspace: Workspace, options: argparse.Namespace) -> None:
     from recommender.configuration import read_configuration
 
-    _show(read_configuration(workspace.configuration).as_json(), options.json)
+    show(read_configuration(workspace.configuration).as_json(), options.json)
 
 
 def _status(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.status import read_status
 
-    _show(read_status(workspace), options.json)
+    show(read_status(workspace), options.json)
 
 
 def _explain(workspace: Workspace, options: argparse.Namespace) -> None:
@@ -263,7 +251,7 @@ def _explain(workspace: Workspace, options: argparse.Namespace) -> None:
     report = explain(workspace, options.user, options.item, options.placement, options.k)
     if not options.json:
         report["items"] = [{item["item_id"]: item["sentences"]} for item in report["items"]]
-    _show(report, options.json)
+    show(report, options.json)
 
 
 def _export(workspace: Workspace, options: argparse.Namespace) -> None:
@@ -281,41 +269,10 @@ def _backtest(workspace: Workspace, options: argparse.Namespace) -> None:
     report = backtest(
         workspace, options.source, options.path, options.cut, options.horizon, options.k, options.novel, options.out
     )
-    _show(report, options.json)
+    show(report, options.json)
 
 
 def _simulate(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.ring import simulate_tables
 
     simulate_tables(options.users, options.items, options.days, options.seed, options.out)
-
-
-def _show(report: dict[str, Any], as_json: bool) -> None:
-    """One JSON object on stdout, or the same figures as indented lines."""
-    if as_json:
-        print(json.dumps(report, indent=2, default=str))
-    else:
-        print("\n".join(_lines(report)))
-
-
-def _lines(value: Any, depth: int = 0) -> list[str]:
-    indent = "  " * depth
-    if isinstance(value, dict):
-        lines = []
-        for key, inner in value.items():
-            nested = isinstance(inner, dict | list) and inner
-            lines += [f"{indent}{key}:", *_lines(inner, depth + 1)] if nested else [f"{indent}{key}: {_plain(inner)}"]
-        return lines
-    if isinstance(value, list):
-        return [
-            line
-            for inner in value
-            for line in (_lines(inner, depth) if isinstance(inner, dict) else [f"{indent}- {_plain(inner)}"])
-        ]
-    return [f"{indent}{_plain(value)}"]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -5,28 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestration.cli_output import show, tell
 from recommender.agent_settings import SECRET_VARIABLE
 from recommender.errors import NextbestError, NotReadyError
 from recommender.workspace import Workspace
 
 __all__ = ["add_agent_verbs"]
 
-Show = Callable[[dict[str, Any], bool], None]
 
-
-def add_agent_verbs(verbs: Any, show: Show) -> None:
-    """Add the group of verbs; `show` prints a report as lines or as JSON."""
+def add_agent_verbs(verbs: Any) -> None:
+    """Add the group of verbs."""
     group = verbs.add_parser("agent", help="AI decisioning: who gets which message, where and when, or none")
     group = group.add_subparsers(required=True, metavar="VERB")
     check = group.add_parser("check", help="read agents' files, and compare them with the data")
     check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all in the workspace's agents/")
     check.add_argument("--json", action="store_true")
-    check.set_defaults(action=lambda workspace, options: _check(workspace, options, show))
+    check.set_defaults(action=_check)
     for name, told, action in (
         ("dry-run", "decide for the whole audience, and write nothing", _dry_run),
         ("run", "decide for the whole audience, once for each moment", _run),
@@ -42,8 +39,8 @@ def add_agent_verbs(verbs: Any, show: Show) -> None:
             action=lambda workspace, options, action=action: show(action(workspace, options), options.json)
         )
     _add_readout(group)
-    _add_insights(group, show)
-    _add_deliveries(group, show)
+    _add_insights(group)
+    _add_deliveries(group)
 
 
 def _add_readout(group: Any) -> None:
@@ -57,16 +54,16 @@ def _add_readout(group: Any) -> None:
     readout.set_defaults(action=_readout)
 
 
-def _add_insights(group: Any, show: Show) -> None:
+def _add_insights(group: Any) -> None:
     insights = group.add_parser("insights", help="what works for whom, when people respond, when they tire: a page")
     insights.add_argument("name", metavar="NAME")
     insights.add_argument("--at", default="", metavar="T", help="judged by then (default: now, or where the data end)")
     insights.add_argument("--out", type=Path, metavar="PAGE.html", help="default: among its reports")
     insights.add_argument("--json", action="store_true", help="all figures, as beside the page")
-    insights.set_defaults(action=lambda workspace, options: _insights(workspace, options, show))
+    insights.set_defaults(action=_insights)
 
 
-def _add_deliveries(group: Any, show: Show) -> None:
+def _add_deliveries(group: Any) -> None:
     export = group.add_parser("export", help="its messages as a file")
     export.add_argument("name", metavar="NAME")
     export.add_argument("--out", required=True, type=Path, metavar="FILE", help="that ends in .parquet or .csv")
@@ -83,7 +80,7 @@ def _add_deliveries(group: Any, show: Show) -> None:
     hand_over.set_defaults(action=lambda workspace, options: show(_deliver(workspace, options), options.json))
 
 
-def _check(workspace: Workspace, options: argparse.Namespace, show: Show) -> int:
+def _check(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.agent_report import check_agent
     from orchestration.agents import moment_of
 
@@ -91,7 +88,7 @@ def _check(workspace: Workspace, options: argparse.Namespace, show: Show) -> int
         now_ms: int | None = moment_of(workspace, "")
     except NotReadyError:
         now_ms = None
-        _tell("There are no marts yet: the files are read, and compared with nothing.")
+        tell("There are no marts yet: the files are read, and compared with nothing.")
     files = options.files or sorted(workspace.agents.glob("*.yml"))
     if not files:
         raise NotReadyError(f"no agent in {workspace.agents}.", "one file an agent.", "see docs/agents.md.")
@@ -101,7 +98,7 @@ def _check(workspace: Workspace, options: argparse.Namespace, show: Show) -> int
             reports.append(check_agent(workspace, path, now_ms))
         except NextbestError as problem:
             wrong += 1
-            _tell(f"nextbest: {problem}")
+            tell(f"nextbest: {problem}")
     show({"agents": reports}, options.json)
     return 1 if wrong else 0
 
@@ -111,7 +108,7 @@ def _dry_run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any
     from orchestration.agents import decide_agent, moment_of, open_agent
 
     work = open_agent(workspace, options.name)
-    return run_report(work.agent, decide_agent(workspace, work, moment_of(workspace, options.at), _tell))
+    return run_report(work.agent, decide_agent(workspace, work, moment_of(workspace, options.at), tell))
 
 
 def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -119,9 +116,9 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     from orchestration.agents import moment_of, open_agent, run_agent
 
     work = open_agent(workspace, options.name)
-    records, is_new = run_agent(workspace, work, moment_of(workspace, options.at), _tell)
+    records, is_new = run_agent(workspace, work, moment_of(workspace, options.at), tell)
     if not is_new:
-        _tell("This moment was decided before; nothing was changed.")
+        tell("This moment was decided before; nothing was changed.")
     return {**run_report(work.agent, records), "is_new": is_new}
 
 
@@ -147,7 +144,7 @@ def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
     return show_readout(report, options.json)
 
 
-def _insights(workspace: Workspace, options: argparse.Namespace, show: Show) -> None:
+def _insights(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.agent_insights import write_insights
     from orchestration.agents import moment_of
 
@@ -162,7 +159,7 @@ def _export(workspace: Workspace, options: argparse.Namespace) -> None:
 
     start, until = (moment_of(workspace, told) if told else None for told in (options.start, options.until))
     count = export_messages(workspace, open_agent(workspace, options.name), options.out, start, until)
-    _tell(f"{count:,} messages → {options.out}")
+    tell(f"{count:,} messages → {options.out}")
 
 
 def _deliver(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any]:
@@ -172,7 +169,3 @@ def _deliver(workspace: Workspace, options: argparse.Namespace) -> dict[str, Any
     ahead_ms = round(options.ahead * HOUR_MS)
     webhook = Webhook(options.webhook, os.environ.get(SECRET_VARIABLE, ""), options.shape, ahead_ms)
     return {"agent": options.name, **deliver(workspace, open_agent(workspace, options.name), webhook, options.wait)}
-
-
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

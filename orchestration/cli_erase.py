@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestration.cli_output import show
 from recommender.errors import InputError
 from recommender.workspace import Workspace
 
 __all__ = ["add_erase_verb"]
 
-Show = Callable[[dict[str, Any], bool], None]
 
-
-def add_erase_verb(verbs: Any, show: Show) -> None:
-    """Add the verb to the command's sub-parsers; `show` prints a report."""
+def add_erase_verb(verbs: Any) -> None:
+    """Add the verb to the command's sub-parsers."""
     erase = verbs.add_parser("erase", help="erase people everywhere, by user ids or anonymous ids")
     erase.add_argument("people", nargs="*", metavar="ID")
     erase.add_argument("--file", metavar="FILE", help="ids, one a line")
     erase.add_argument("--status", action="store_true", help="only tell how far each erasure is")
     erase.add_argument("--json", action="store_true")
-    erase.set_defaults(action=lambda workspace, options: _erase(workspace, options, show))
+    erase.set_defaults(action=_erase)
 
 
-def _erase(workspace: Workspace, options: argparse.Namespace, show: Show) -> int:
+def _erase(workspace: Workspace, options: argparse.Namespace) -> int:
     from orchestration.erasures import status_told
 
     if options.status:
@@ -35,10 +33,10 @@ def _erase(workspace: Workspace, options: argparse.Namespace, show: Show) -> int
     people = [*options.people, *(_lines(Path(options.file)) if options.file else [])]
     if not people:
         raise InputError("nobody to erase.", "ids of people, or --file.", "write `nextbest erase ID`, or add --status.")
-    return _carried_out(workspace, people, options.json, show)
+    return _carried_out(workspace, people, options.json)
 
 
-def _carried_out(workspace: Workspace, people: list[str], as_json: bool, show: Show) -> int:
+def _carried_out(workspace: Workspace, people: list[str], as_json: bool) -> int:
     from orchestration.erasures import status_told
     from orchestration.progress import following
     from orchestration.resources import Ring

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from orchestration.cli_output import tell
 from recommender.errors import InputError
 from recommender.workspace import Workspace
 
@@ -53,7 +53,7 @@ def _assign(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.experiments import assign_people, read_shares
 
     counts = assign_people(options.users, options.salt, read_shares(options.shares), options.out)
-    _tell(", ".join(f"{arm} {count:,}" for arm, count in counts.items()) + f" → {options.out}")
+    tell(", ".join(f"{arm} {count:,}" for arm, count in counts.items()) + f" → {options.out}")
 
 
 def _readout(workspace: Workspace, options: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ def show_readout(report: dict[str, Any], as_json: bool) -> int:
         print(json.dumps(report, indent=1))
     refused = [own["sentence"] for own in (report, report.get("policies", {})) if own.get("verdict") == "refused"]
     for sentence in refused:
-        _tell(f"nextbest: {sentence}")
+        tell(f"nextbest: {sentence}")
     if not as_json and report["verdict"] != "refused":
         print(_lines(report))
     return 1 if refused else 0
@@ -105,7 +105,3 @@ def _read(report: dict[str, Any]) -> list[str]:
         if own["always_low"] is not None:
             lines.append(f"{own['arm']}, at every look: {own['always_low']:.3g} to {own['always_high']:.3g}")
     return lines
-
-
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

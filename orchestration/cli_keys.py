@@ -6,13 +6,14 @@ import argparse
 import sys
 from typing import Any
 
+from orchestration.cli_output import show
 from recommender.workspace import Workspace
 
 __all__ = ["add_keys"]
 
 
-def add_keys(verbs: Any, show: Any) -> None:
-    """Add the verbs to the command; `show` prints a report as lines, or as JSON."""
+def add_keys(verbs: Any) -> None:
+    """Add the verbs to the command."""
     keys = verbs.add_parser("keys", help="keys of the service").add_subparsers(required=True, metavar="VERB")
     create = keys.add_parser("create", help="print a new key, once")
     create.add_argument("--role", required=True, choices=("write", "read", "admin"))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestration.cli_output import show, tell
 from recommender.workspace import Workspace
 
 __all__ = ["add_policy_verbs"]
 
-Show = Callable[[dict[str, Any], bool], None]
 
-
-def add_policy_verbs(verbs: Any, show: Show) -> None:
-    """Add the group of verbs; `show` prints a report as lines or as JSON."""
+def add_policy_verbs(verbs: Any) -> None:
+    """Add the group of verbs."""
     group = verbs.add_parser("policy", help="decision policies on logged data").add_subparsers(
         required=True, metavar="VERB"
     )
@@ -42,7 +39,7 @@ def add_policy_verbs(verbs: Any, show: Show) -> None:
     fit.add_argument(
         "--floor", type=_share, help="probability that is spread over all actions (default: the kind's own)"
     )
-    fit.set_defaults(action=lambda workspace, options: _fit(options, show))
+    fit.set_defaults(action=lambda workspace, options: _fit(options))
     chances = group.add_parser("probabilities", help="what a policy would do in each context")
     chances.add_argument("--policy", required=True, metavar="DIR", type=Path)
     chances.add_argument("--contexts", required=True, metavar="C.parquet", type=Path)
@@ -57,7 +54,7 @@ def add_policy_verbs(verbs: Any, show: Show) -> None:
     )
     judge.add_argument("--interval", default="bootstrap", choices=("bootstrap", "percentile", "normal", "bernstein"))
     judge.add_argument("--page", type=Path, metavar="FILE.html", help="draw the figures as well")
-    judge.set_defaults(action=lambda workspace, options: _evaluate(options, show))
+    judge.set_defaults(action=lambda workspace, options: _evaluate(options))
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:
@@ -99,18 +96,14 @@ def _features(options: argparse.Namespace) -> tuple[str, ...] | None:
     return tuple(name.strip() for part in options.features for name in part.split(",") if name.strip())
 
 
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
-def _fit(options: argparse.Namespace, show: Show) -> None:
+def _fit(options: argparse.Namespace) -> None:
     from orchestration.policies import fit_to_log
     from recommender.decision.policies.fitting import PolicyConfig
 
     config = PolicyConfig(options.kind, options.floor)
     features = _features(options)
     report = fit_to_log(
-        options.log, options.out, options.reward, features, options.propensity, config, options.seed, _tell
+        options.log, options.out, options.reward, features, options.propensity, config, options.seed, tell
     )
     show(report, options.json)
 
@@ -118,11 +111,11 @@ def _fit(options: argparse.Namespace, show: Show) -> None:
 def _probabilities(workspace: Workspace, options: argparse.Namespace) -> None:
     from orchestration.policies import write_probabilities
 
-    rows = write_probabilities(options.policy, options.contexts, options.out, _tell)
-    _tell(f"{rows:,} contexts → {options.out}")
+    rows = write_probabilities(options.policy, options.contexts, options.out, tell)
+    tell(f"{rows:,} contexts → {options.out}")
 
 
-def _evaluate(options: argparse.Namespace, show: Show) -> int:
+def _evaluate(options: argparse.Namespace) -> int:
     from orchestration.policies import evaluate_probabilities
     from recommender.decision.off_policy.estimators import EstimatorConfig
     from recommender.decision.off_policy.intervals import IntervalConfig
@@ -140,6 +133,6 @@ def _evaluate(options: argparse.Namespace, show: Show) -> int:
     )
     show(report, options.json)
     if not report["support"]["supported"]:
-        _tell(f"nextbest: {report['sentence']}")
+        tell(f"nextbest: {report['sentence']}")
         return 1
     return 0
