@@ -107,13 +107,11 @@ def _counts(records: pa.Table, column: str) -> dict[str, int]:
 
 def _of_nothing(agent: Agent) -> list[str]:
     """What the file allows, and no person gets."""
-    told = [
-        f"the cap of {cap.name} lets nothing through: leave it out, or raise it"
-        for cap in agent.frequency.caps
-        if cap.limit == 0
-    ]
-    return told + [
-        f"action {one.name} has an inventory of 0: nobody gets it" for one in agent.actions if one.inventory == 0
+    caps = [cap.name for cap in agent.frequency.caps if cap.limit == 0]
+    gone = [action.name for action in agent.actions if action.inventory == 0]
+    return [
+        *(f"the cap of {name} lets nothing through: leave it out, or raise it" for name in caps),
+        *(f"action {name} has an inventory of 0: nobody gets it" for name in gone),
     ]
 
 

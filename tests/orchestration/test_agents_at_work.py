@@ -156,7 +156,7 @@ def test_check_tells_of_what_reaches_nobody_or_at_the_wrong_hour(
 def test_check_names_the_line_of_an_audience_that_cannot_be_asked_for(workspace: Workspace, audience: str) -> None:
     path = workspace.agents / "spring.yml"
     path.write_text("# in the second line\n" + SPRING.replace("select *, 40 as age from users", audience))
-    with pytest.raises(ConfigurationError, match="spring.yml, line 2, key audience: "):
+    with pytest.raises(ConfigurationError, match=r"spring\.yml, line 2, key audience: "):
         check_agent(workspace, path, START_MS)
 
 
