@@ -16,7 +16,6 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import compile_path
 
 from recommender.door_settings import DoorSettings
 from recommender.errors import InputError, NotReadyError
@@ -77,7 +76,7 @@ class Application:
         self._fixed = {
             (route.method, path): route for route in routes for path in (route.path, *route.also) if "{" not in path
         }
-        self._patterns = [(compile_path(route.path)[0], route) for route in routes if "{" in route.path]
+        self._patterns = [(_pattern(route.path), route) for route in routes if "{" in route.path]
         self._queues = {name: Admission() for name in ("read", "write")}
         self._memory, self._memory_for_untold = Memory(), Memory(_SHARE_OF_UNTOLD)
         self._rates = RateLimits()
@@ -111,7 +110,7 @@ class Application:
             if asked is not None and asked.from_browsers:
                 return asked
         for pattern, route in self._patterns:
-            match = pattern.match(path)
+            match = pattern.fullmatch(path)
             if match and route.method == method:
                 request.scope["path_params"] = match.groupdict()
                 return route
@@ -119,7 +118,7 @@ class Application:
 
     def _nowhere(self, path: str, method: str) -> Refusal:
         allowed = {known for known, at in self._fixed if at == path}
-        allowed |= {route.method for pattern, route in self._patterns if pattern.match(path)}
+        allowed |= {route.method for pattern, route in self._patterns if pattern.fullmatch(path)}
         if not allowed:
             return Refusal(404, "Nothing has this address. The routes are listed at /docs.")
         expected = " or ".join(sorted(allowed))
@@ -164,6 +163,12 @@ class Application:
                 raise
             told = f"No answer was ready within {settings.request_seconds:g} s. Send the request again."
             raise Refusal(503, told, retry_after=1, reason="deadline") from None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """An address that ends with an id. The server hands `%2F` over as a slash, and ids may hold anything."""
+    before, _, name = path.partition("{")
+    return re.compile(f"{re.escape(before)}(?P<{name.rstrip('}')}>.+)", re.DOTALL)
 
 
 def _excuse(problem: Exception) -> Response:

@@ -56,8 +56,8 @@ def _named(key: str | None, keyring: Keyring, route: Route, is_open: bool) -> st
         return ""
     if role is None:
         raise Refusal(401, _NOBODY, reason="key")
-    expected = " or ".join(route.roles or ())
-    raise Refusal(403, f"Found a key with the role {role}. Expected {expected} or admin.", reason="key")
+    expected = " or ".join(dict.fromkeys((*(route.roles or ()), "admin")))
+    raise Refusal(403, f"Found a key with the role {role}. Expected {expected}.", reason="key")
 
 
 def body_types(request: Request, route: Route, settings: DoorSettings) -> tuple[str, ...]:

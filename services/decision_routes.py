@@ -30,6 +30,7 @@ async def recommend(request: Request, door: Door) -> Response:
     if "page" in body or "decision_id" in body:
         return await _page(request, door, body, wanted)
     if wanted.fields:
+        await door.catch_up()
         wanted.require_known(door.catalogue.over(door.champion.required().champion.scorer).items)
     made = await door.recommend(body)
     metrics.observe_tier(made.tier, made.is_degraded)
@@ -69,6 +70,7 @@ async def decision(request: Request, door: Door) -> Response:
 
 async def _page(request: Request, door: Door, body: Mapping[str, Any], wanted: Presentation) -> Response:
     decision_id, page = _page_of(body)
+    await door.catch_up()  # what is sold out by now is left out, and the page stays as it is shown first
     row, is_new = await door.past.page(decision_id, page, door.clock.now_ms())
     if is_new:
         await door.record(Entry(decision=row))

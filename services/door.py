@@ -114,6 +114,10 @@ class Door:
         with stage("record"):
             return await asyncio.wrap_future(self.writer.submit(entry))
 
+    async def catch_up(self) -> None:
+        """Return once the catalogue is served as it was told, or the patience for that is over."""
+        await self.catalogue.caught_up(self.journal.catalogue_seq())
+
     async def recommend(self, body: Mapping[str, Any]) -> Decision:
         """Decide, and have the decision on disk before anybody hears of it: see `decision_journal` where that fails."""
         until = time.monotonic() + self.operator.configuration.service.deadline_seconds
@@ -133,7 +137,7 @@ class Door:
         with stage("live"):
             live = self.journal.live_events(request.subject, state["as_of_ms"] if state else 0)
             is_degraded = is_degraded or live is None
-            await self.catalogue.caught_up(self.journal.catalogue_seq())
+            await self.catch_up()
 
         def begin(scorer: Scorer, variant: str, is_degraded: bool) -> Scoring[Decision]:
             return deciding(

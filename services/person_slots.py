@@ -88,7 +88,7 @@ async def slots_for(door: Door, user_id: str, decided_ms: int, context: Mapping[
         return None
     state, is_degraded = await door.states.read(user_id)
     live = door.journal.live_events(user_id, state["as_of_ms"] if state else 0)
-    await door.catalogue.caught_up(door.journal.catalogue_seq())
+    await door.catch_up()
     return PersonSlots(
         user_id=user_id,
         decided_ms=decided_ms,

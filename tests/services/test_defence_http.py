@@ -49,6 +49,20 @@ def test_nothing_of_the_framework_answers(guarded: Guarded, path: str, method: s
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 
 
+@pytest.mark.parametrize("who", ["a%2Fb", "..%2F..%2Fetc", "two%0Alines", "%F0%9F%98%80", "100%25"])
+def test_an_id_in_an_address_may_hold_anything(guarded: Guarded, who: str):
+    """Who asks for an erasure and reads 404 would take it for done."""
+    assert guarded.ask("DELETE", f"/v1/users/{who}", guarded.keys["admin"]).status_code == 202
+    assert (
+        guarded.ask("GET", f"/v1/decisions/{who}", guarded.keys["read"]).json()["error"] == "No decision has this id."
+    )
+
+
+def test_what_admins_alone_may_do_says_so_once(guarded: Guarded):
+    told = guarded.ask("DELETE", "/v1/users/somebody", guarded.keys["read"]).json()["error"]
+    assert told == "Found a key with the role read. Expected admin."
+
+
 def test_probes_are_open_and_say_nothing(guarded: Guarded):
     answers = [guarded.ask("GET", path) for path in ("/livez", "/readyz")]
     assert [(answer.status_code, answer.text) for answer in answers] == [(200, "\n")] * 2
