@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ import pyarrow.parquet as pq
 
 from orchestration.agents import AgentAtWork, read_agent_decisions
 from orchestration.catalogue_now import items_now
+from orchestration.known_events import known_deeds
 from orchestration.outbox import Outbox, Waiting
 from recommender.agents.consents import withdrawn
+from recommender.agents.deeds import overtaken
 from recommender.agents.messages import SHAPES, messages_of
+from recommender.agents.turns import alone
 from recommender.errors import InputError, NoAddressError
 from recommender.workspace import Workspace, write_bytes_atomically
 from services.consent_log import said_consents
@@ -122,10 +126,11 @@ def deliver(
 
     Returns how many messages of the agent are in each state. 2xx is delivered; 408, 429 (after its Retry-After), 5xx
     and no answer are tried again, this time or in the next call; any other answer is a refusal that stays. Consents and
-    erasures are looked up again before anything is handed over, and every few seconds while it lasts.
+    erasures are looked up again before anything is handed over, and every few seconds while it lasts. Calls for one
+    agent wait for each other: two at once would send everything twice.
     """
-    outbox = Outbox(workspace.agent_deliveries(work.agent.name) / "outbox.db")
-    try:
+    folder = workspace.agent_deliveries(work.agent.name)
+    with alone(folder), closing(Outbox(folder / "outbox.db")) as outbox:
         records = _fill(outbox, workspace, work, webhook, now_ms())
         outbox.expire(now_ms() - webhook.late_ms)
         asked = time.monotonic()
@@ -134,6 +139,7 @@ def deliver(
             while True:
                 if time.monotonic() - asked >= ASKED_EVERY_S:
                     _take_back(outbox, workspace, work, records)
+                    outbox.expire(now_ms() - webhook.late_ms)
                     asked = time.monotonic()
                 batch = outbox.due(now_ms(), now_ms() + webhook.ahead_ms, BATCH)
                 answers = list(pool.map(lambda message: _post(http, webhook, message, now_ms()), batch))
@@ -145,8 +151,6 @@ def deliver(
                 if pause is None or (time.monotonic() + pause > last and pause > 0):
                     return outbox.counts()
                 time.sleep(pause)
-    finally:
-        outbox.close()
 
 
 def _messages(workspace: Workspace, work: AgentAtWork, records: pa.Table) -> pa.Table:
@@ -176,8 +180,10 @@ def _fill(outbox: Outbox, workspace: Workspace, work: AgentAtWork, webhook: Webh
     rows = zip(messages.filter(pc.invert(over)).to_pylist(), moments, strict=True)
     outbox.put((row["decision_id"], at_ms, shaped(row)) for row, at_ms in rows)
     outbox.keep_back(nowhere, "refused", "no address")
-    whose = records.select(["decision_id", "user_id", "channel"])
+    whose = records.select(["decision_id", "user_id", "channel", "action", "send_at"])
     _take_back(outbox, workspace, work, whose)
+    late = overtaken(work.agent, whose, known_deeds(workspace, work.agent, now_ms))
+    outbox.keep_back(whose["decision_id"].filter(pa.array(late)).to_pylist(), "withdrawn", "stop_after")
     return whose
 
 

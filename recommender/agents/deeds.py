@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from recommender.agents.agent import Agent
 from recommender.agents.audience import DEED, Audience
 
-__all__ = ["DEED_SCHEMA", "LONG_AGO", "deed_table", "last_deeds", "stop_hours", "watched", "with_deeds"]
+__all__ = ["DEED_SCHEMA", "LONG_AGO", "deed_table", "last_deeds", "overtaken", "stop_hours", "watched", "with_deeds"]
 
 # Grain: the last time that one person did one kind of thing.
 DEED_SCHEMA = pa.schema([("user_id", pa.string()), ("event_type", pa.string()), ("last_at", pa.timestamp("ms"))])
+HOUR_MS = 3_600_000
 LONG_AGO = -(2**62)  # of whom nothing is known: any time has passed since
 
 _TIME = pa.timestamp("ms")
@@ -65,6 +66,23 @@ def with_deeds(agent: Agent, audience: Audience, deeds: pa.Table) -> Audience:
         name = DEED + event_type
         table = table.append_column(name, values) if at < 0 else table.set_column(at, name, values)
     return Audience(table)
+
+
+def overtaken(agent: Agent, records: pa.Table, deeds: pa.Table) -> npt.NDArray[np.bool_]:
+    """bool (n): whose message would now come too soon after a deed; `records` with user_id, action and send_at, `deeds`
+    as in `with_deeds`.
+    """
+    names = pa.array([action.name for action in agent.actions])
+    action = pc.fill_null(pc.index_in(records["action"], value_set=names), -1).to_numpy()
+    send_ms = pc.fill_null(records["send_at"].cast(pa.int64()), 0).to_numpy()
+    found = np.zeros(len(records), dtype=bool)
+    for event_type in watched(agent):
+        own = deeds.filter(pc.equal(deeds["event_type"], event_type))
+        place = pc.index_in(records["user_id"], value_set=own["user_id"].combine_chunks())
+        last_ms = pc.fill_null(own["last_at"].cast(pa.int64()).take(place), LONG_AGO).to_numpy()
+        wait_ms = np.round(stop_hours(agent, event_type) * HOUR_MS).astype(np.int64)
+        found |= (send_ms - last_ms < wait_ms[action]) & (wait_ms[action] > 0)
+    return np.asarray(found & (action >= 0), dtype=bool)
 
 
 def last_deeds(audience: Audience, event_type: str) -> npt.NDArray[np.int64]:

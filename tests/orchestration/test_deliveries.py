@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -270,6 +271,35 @@ def test_a_consent_withdrawn_between_decision_and_delivery_holds(workspace: Work
         later = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS + HOUR_MS)
     assert later == {"delivered": len(messages) - 4, "withdrawn": 4}
     assert {one["user_id"] for one in taker.taken.values()} == {elsewhere, back, *others[1:]}
+
+
+def test_who_has_just_bought_is_not_reminded(workspace: Workspace) -> None:
+    """Of two messages to who bought at 08:00, one within 6 hours and one after them; the other action has no rule."""
+    rule = SPRING.replace("{name: news, channel: email}", "{name: news, channel: email, stop_after: {purchase: 6}}")
+    (workspace.agents / "spring.yml").write_text(rule)
+    decided(workspace)
+    work = open_agent(workspace, "spring")
+    rows = messages_of(work.agent, read_agent_decisions(workspace, "spring")).to_pylist()
+    for row in rows:
+        order = {"order_id": row["user_id"], "products": [{"product_id": "i1"}]}
+        bought = {"type": "track", "event": "Order Completed", "userId": row["user_id"], "properties": order}
+        said(workspace, bought, START_MS + 6 * HOUR_MS)
+    stopped = {row["user_id"] for row in rows if row["action"] == "news" and row["send_at"].hour < 6 + 6}
+    assert 0 < len(stopped) < sum(row["action"] == "news" for row in rows)
+    with receiver() as taker:
+        webhook = Webhook(taker.url, SECRET)
+        told = deliver(workspace, work, webhook, now_ms=lambda: START_MS + 6 * HOUR_MS + 1)
+    assert told == {"delivered": len(rows) - len(stopped), "withdrawn": len(stopped)}
+    assert stopped.isdisjoint(one["user_id"] for one in taker.taken.values())
+
+
+def test_two_senders_at_once_send_everything_once(workspace: Workspace) -> None:
+    keys, work = decided(workspace), open_agent(workspace, "spring")
+    with receiver() as taker, ThreadPoolExecutor(2) as pool:
+        webhook = Webhook(taker.url, SECRET)
+        senders = [pool.submit(deliver, workspace, work, webhook, now_ms=lambda: START_MS) for _ in range(2)]
+        assert [sender.result() for sender in senders] == [{"delivered": len(keys)}] * 2
+    assert (set(taker.taken), taker.requests) == (keys, len(keys))
 
 
 def test_what_needs_no_consent_is_not_kept_back(workspace: Workspace) -> None:
