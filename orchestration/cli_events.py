@@ -15,6 +15,7 @@ from recommender.workspace import Workspace
 __all__ = ["add_event_verbs"]
 
 _SHOWN = 100  # characters of a message on a terminal
+_REASONS = 20  # the most frequent ones
 
 
 def add_event_verbs(verbs: Any) -> None:
@@ -56,8 +57,12 @@ def _list(workspace: Workspace, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"waiting": sum(reasons.values()), "reasons": reasons, "letters": letters}, indent=2))
         return
-    for reason, count in reasons.items():
+    for reason, count in list(reasons.items())[:_REASONS]:
         print(f"{count:>9,}  {reason}")
+    if len(reasons) > _REASONS:
+        print(
+            f"{sum(list(reasons.values())[_REASONS:]):>9,}  {len(reasons) - _REASONS:,} rarer reasons: --json has them"
+        )
     for letter in letters:
         text = json.dumps(letter["message"], ensure_ascii=False)
         print(f"{letter['id']:>9}  {letter['received_at']}  {letter['reason']}  {text[:_SHOWN]}")

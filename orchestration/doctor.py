@@ -30,6 +30,7 @@ _MOST_UNLANDED = 1_000_000  # events read from the journal: about 1 GB of rows
 _EXAMPLES = 5  # unlisted ids that are compared with the catalogue
 _SHARE = 0.05  # of a kind of event, from which on a field that is left out is worth a word
 _SILENT_DAYS = 7
+_REASONS = 10  # of dead letters; names and types in them are the sender's, so there may be as many as letters
 # Of Segment's specifications, without a weight of their own: kept, and known to everybody.
 _ORDINARY = frozenset({"page", "screen", "group", "identify"})
 _COUNTING = ("view", "click", "add_to_cart", "purchase", "like", "bookmark", "rating")
@@ -194,9 +195,18 @@ def _was_frequent(row: Row, silent: Any) -> bool:
 
 
 def _letters(workspace: Workspace) -> Iterator[Finding]:
-    for reason, count in waiting_reasons(workspace).items():
-        told = f"{count:,} dead letters: {reason}."
-        yield Finding("dead letters", told, count, "`nextbest dead-letters list`; corrected ones can be replayed.")
+    reasons = list(waiting_reasons(workspace).items())
+    remedy = "`nextbest dead-letters list`; corrected ones can be replayed."
+    for reason, count in reasons[:_REASONS]:
+        yield Finding("dead letters", f"{_dead_letters(count)}: {reason}.", count, remedy)
+    if rarer := reasons[_REASONS:]:
+        count = sum(count for _, count in rarer)
+        told = f"{_dead_letters(count)} for {len(rarer):,} rarer reasons."
+        yield Finding("dead letters", told, count, "`nextbest dead-letters list --json` has them all.")
+
+
+def _dead_letters(count: int) -> str:
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"
 
 
 def _decisions(workspace: Workspace) -> Iterator[Finding]:

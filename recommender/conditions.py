@@ -194,7 +194,9 @@ def _part(name: object, wanted: object, where: str, depth: int) -> Condition:
         return Not(_single(parse_condition(wanted, path, depth + 1)))
     if name in GROUPS:
         if not isinstance(wanted, list) or not 0 < len(wanted) <= MAX_PARTS:
-            raise _refused(f"{path} = {wanted!r:.80}", "a list of objects", "List the conditions.")
+            raise _refused(
+                f"{path} = {wanted!r:.80}", f"a list of 1 to {MAX_PARTS} objects", "List so many conditions."
+            )
         parts = (parse_condition(one, f"{path}[{place}]", depth + 1) for place, one in enumerate(wanted))
         group = tuple(_single(part) for part in parts)
         return AnyOf(group) if name == "any" else AllOf(group)
@@ -209,7 +211,9 @@ def _texts(name: str, wanted: object, path: str) -> OneOf:
     allowed: type | tuple[type, ...] = str if name in TEXTS_ONLY else (str, int, float, bool)
     if 0 < len(values) <= MAX_VALUES and all(isinstance(value, allowed) for value in values):
         return OneOf(name, tuple(_spelt(value) for value in values))
-    raise _refused(f"{path} = {wanted!r:.80}", "a text or a list of texts", "List the accepted values.")
+    raise _refused(
+        f"{path} = {wanted!r:.80}", f"a text or a list of 1 to {MAX_VALUES:,} texts", "List the accepted values."
+    )
 
 
 def _spelt(value: object) -> str:

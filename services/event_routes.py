@@ -69,9 +69,7 @@ def _context(body: dict[str, Any], messages: int) -> dict[str, Any] | None:
     if not isinstance(context, dict):
         raise Refusal(400, f"Found a context of type {type(context).__name__}. Expected an object.")
     if len(orjson.dumps(context)) * messages > MAX_BATCH_BYTES:
-        raise Refusal(
-            413, f"The context is too large for {messages:,} messages. Send smaller batches.", reason="size"
-        )
+        raise Refusal(413, f"The context is too large for {messages:,} messages. Send smaller batches.", reason="size")
     return context
 
 

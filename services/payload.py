@@ -45,7 +45,7 @@ class Presentation:
         for name in self.fields or ():
             if name not in COLUMNS and name not in attributes_of(items).names:
                 known = ", ".join((*COLUMNS, *(n for n in attributes_of(items).names if n not in CATALOGUE_ATTRIBUTES)))
-                raise _refused(f"the unknown field {name!r:.80}", f"of {known:.400}", "Rename or remove it.")
+                raise _refused(f"the unknown field {name!r:.80}", f"some of {known:.400}", "Rename or remove it.")
 
     def told(self, items: ItemTable, item_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """One object an item, with null where nothing is known; empty where the catalogue has the item no more."""

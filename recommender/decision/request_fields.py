@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +31,9 @@ def require_object(body: object, fields: Sequence[str]) -> Mapping[str, Any]:
         raise refused(f"a body that cannot be stored ({error!s:.100})", "plain JSON in UTF-8", "Send that.") from error
     for name in body:
         if name not in fields:
-            raise refused(f"the unknown field {name!r:.80}", f"one of {', '.join(fields)}", "Rename or remove it.")
+            near = difflib.get_close_matches(name, fields, n=1)
+            remedy = f"{f'Did you mean {near[0]}? ' if near else ''}Rename or remove it."
+            raise refused(f"the unknown field {name!r:.80}", f"one of {', '.join(fields)}", remedy)
     return body
 
 

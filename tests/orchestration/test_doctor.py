@@ -73,10 +73,25 @@ def test_each_kind_of_omission_has_its_sentence(workspace: Workspace) -> None:
         "1 of 5 events belong to people who were never identified.",
         "1 events are called `product_veiwed`, which is nobody's name and near to `product_viewed`.",
         "1 `quiz_finished` events are kept, but name no item: they say nothing about a taste.",
-        "1 dead letters: a track message must name its event as text.",
+        "1 dead letter: a track message must name its event as text.",
     ):
         assert told in found
     assert len(found) == 8
+
+
+def test_endlessly_many_reasons_are_told_in_a_few_findings(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The type in a reason is the sender's: as many reasons as letters."""
+    tell(workspace, *({"type": f"kind-{n}"} for n in range(1_000)), *({"event": "", "n": n} for n in range(2)))
+    found = [told for told in sentences(workspace) if "dead letter" in told]
+    assert found[0] == "2 dead letters: a track message must name its event as text."
+    assert found[1].startswith("1 dead letter: type 'kind-")
+    assert found[10:] == ["991 dead letters for 991 rarer reasons."]
+    monkeypatch.setenv("NEXTBEST_HOME", str(workspace.root))
+    assert main(["dead-letters", "list", "--limit", "0"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert (len(listed), listed[-1].split()[:2]) == (21, ["981", "981"])
 
 
 def test_late_and_silent_kinds_are_told(workspace: Workspace) -> None:
