@@ -119,10 +119,8 @@ def _beside_baseline(trial: Trial, config: ReadoutConfig) -> dict[str, Any]:
 
 
 def _page(report: dict[str, Any]) -> str:
-    lead = (
-        f"From {report['since']} to {report['until']}, each person from their first decision on; "
-        f"{report['left_out']:,} more could never be written to."
-    )
+    left_out = f"; {report['left_out']:,} more could never be written to" if report["left_out"] else ""
+    lead = f"From {report['since']} to {report['until']}, each person from their first decision on{left_out}."
     headings = {"beside_baseline": "Beside what was done before", "policies": "Its policies beside each other"}
     beside = {heading: report[name] for name, heading in headings.items() if name in report}
     whose = "agent" if report["compares"] == ARMS else "policies of the agent"

@@ -20,7 +20,7 @@ __all__ = ["agent_page"]
 
 GOOD, BAD, PLAIN, OURS = "#0d9488", "#dc2626", "#7c8aa0", "#3b82f6"
 COLOURS = ("#3b82f6", "#d97706", "#0d9488", "#a855f7", "#dc2626", "#64748b", "#0891b2", "#84cc16", "#db2777", "#78716c")
-HUE = "13,148,136"
+HUES = "13,148,136", "220,38,38"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LOOKS = 10  # days on the axis of the picture; the table holds all of them
 
@@ -125,14 +125,14 @@ def _moments(insights: Figures, readout: Figures | None, words: Words) -> str:
         if any(own is not None for own in week)
     }
     if cells:
-        blocks.append(f"<h3>By weekday and window, local time</h3>{heat_table(found['names'], cells, HUE)}")
+        blocks.append(f"<h3>By weekday and window, local time</h3>{heat_table(found['names'], cells, HUES)}")
     if len(insights["hours"]) > 1:
         rows = [_row(f"{own['hour']:02}–{own['hour'] + 1:02}", own, words) for own in insights["hours"]]
         blocks.append(f"<h3>By hour, local time</h3>{dot_rows({'': rows}, 'gain by hour', words.number)}")
     return section(
         title,
         f"What a message gains over none: {words.per}. The agent draws the moment, so the people of one hour are like "
-        "those of another; each is weighed by its chance.",
+        "those of another; each is weighed by its chance. What has a colour in the table has an interval without zero.",
         *blocks,
     )
 
@@ -287,8 +287,9 @@ def _cell(own: Figures | None, words: Words) -> tuple[float | None, str, str]:
     if own["value"] is None:
         return None, "?", "too few"
     value = words.scale * own["value"]
+    is_told = own["low"] > 0 or own["high"] < 0  # a colour would be read as a finding
     return (
-        value,
+        value if is_told else None,
         words.number(value),
         f"{words.number(words.scale * own['low'])} to {words.number(words.scale * own['high'])}",
     )

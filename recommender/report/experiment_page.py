@@ -18,6 +18,7 @@ WORDS = {
     "not_enough_evidence": "not enough evidence",
     "refused": "not read: the arms are broken",
 }
+BADGES = {"better": "", "worse": " no", "refused": " no"}  # what is open is neither: red would be read as harm
 COLOURS = {"better": "#0d9488", "worse": "#dc2626", "no": "#64748b"}
 LINES = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#475569")
 LOOKS = 8  # days on the axis of the plot; the table holds all of them
@@ -30,8 +31,8 @@ def experiment_page(
     not; `beside`: further readouts of the same people by their headings: their differences, and what they have by day
     and by segment.
     """
-    good = report["verdict"] == "better"
-    badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
+    colour = BADGES.get(report["verdict"], " open")
+    badge = f'<span class="verdict{colour}">{escape(WORDS[report["verdict"]])}</span>'
     header = (
         f"<header><h1>{escape(title) or 'What the experiment says about ' + escape(report['outcome'])}</h1><p>"
         f"{escape(lead)} {report['people']:,} people, each arm against {escape(report['control'])}.</p>"

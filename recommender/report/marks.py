@@ -73,16 +73,20 @@ def count_rows(counts: Mapping[str, int], title: str, colour: str) -> str:
     return f'<div class="rows" role="group" aria-label="{escape(title)}">{"".join(parts)}</div>'
 
 
-def heat_table(columns: Sequence[str], rows: Mapping[str, Sequence[tuple[float | None, str, str]]], hue: str) -> str:
-    """A table whose cells (value, text, small text) are the darker the greater; `hue` is red, green and blue."""
-    known = [value for cells in rows.values() for value, _, _ in cells if value is not None]
-    low, high = min([0.0, *known]), max([0.0, *known])
+def heat_table(
+    columns: Sequence[str], rows: Mapping[str, Sequence[tuple[float | None, str, str]]], hues: tuple[str, str]
+) -> str:
+    """A table whose cells (value, text, small text) are the darker the further from zero, one without a value plain;
+    `hues`, above zero and below it, are red, green and blue.
+    """
+    most = max((abs(value) for cells in rows.values() for value, _, _ in cells if value is not None), default=0.0)
     head = "".join(f"<th>{escape(name)}</th>" for name in ("", *columns))
     body = []
     for name, cells in rows.items():
         told = []
         for value, text, small in cells:
-            shade = 0.0 if value is None or high <= low else 0.08 + 0.5 * (value - low) / (high - low)
+            shade = 0.0 if not value else 0.08 + 0.5 * abs(value) / most
+            hue = hues[value is not None and value < 0]
             told.append(
                 f'<td style="background:rgba({hue},{shade:.2f})">{escape(text)}<small>{escape(small)}</small></td>'
             )

@@ -21,7 +21,8 @@ main{max-width:860px;margin:0 auto;padding:32px 20px 64px}
 header,section{background:var(--card);border:1px solid var(--grid);border-radius:12px;padding:24px 28px;margin:0 0 20px}
 h1{font-size:26px;margin:0 0 4px} h2{font-size:19px;margin:0 0 4px} p{margin:0 0 14px;color:var(--text)}
 .verdict{display:inline-block;border-radius:999px;padding:3px 14px;font-weight:600;color:#fff;background:#15803d}
-.verdict.no{background:#b91c1c} .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}
+.verdict.no{background:#b91c1c} .verdict.open{background:#475569}
+.tiles{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}
 .tile{flex:1 1 150px;background:var(--tile);border-radius:10px;padding:12px 16px}
 .tile b{display:block;font-size:26px;line-height:1.2} .tile span{color:var(--muted);font-size:13px}
 figure{margin:0 0 18px} figcaption{color:var(--muted);font-size:14px;margin-bottom:4px}

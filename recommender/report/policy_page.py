@@ -24,7 +24,7 @@ NAMES = {
 def policy_page(report: Mapping[str, Any]) -> str:
     """HTML of `Evaluation.as_json` with the name of the `reward`; self-contained."""
     good = report["verdict"] == "promote"
-    badge = f'<span class="verdict{"" if good else " no"}">{escape(WORDS[report["verdict"]])}</span>'
+    badge = f'<span class="verdict{"" if good else " open"}">{escape(WORDS[report["verdict"]])}</span>'
     header = (
         f"<header><h1>A policy judged by what another one did</h1><p>{report['rows']:,} logged decisions; what each "
         f"policy would have earned in {escape(report['reward'])} a decision, had it decided.</p>{badge}"

@@ -143,7 +143,7 @@ def test_the_page_is_one_file_without_addresses() -> None:
     page = experiment_page(read_out(shop(), COLUMNS, SHARES))
     assert page.count("<svg") == 5, "two of effects, days, two of segments"
     assert "http" not in page
-    assert "proven better" in page
+    assert '<span class="verdict">proven better' in page
 
 
 def test_pages_of_broken_and_of_many_armed_experiments_say_what_they_are() -> None:
@@ -152,7 +152,7 @@ def test_pages_of_broken_and_of_many_armed_experiments_say_what_they_are() -> No
         "outcome": np.random.default_rng(2).normal(size=1_800),
     }
     broken = experiment_page(read_out(pa.table(people), ExperimentColumns(), {"a<b": 0.5, "b": 0.4, "c": 0.1}))
-    assert "not read" in broken
+    assert '<span class="verdict no">not read' in broken
     assert "<svg" not in broken
     people["day"] = np.arange(1_800) % 40
     many = experiment_page(read_out(pa.table(people), ExperimentColumns(day="day")))
@@ -166,6 +166,7 @@ def test_where_nothing_has_happened_yet_nothing_is_known() -> None:
     assert report["verdict"] == "not_enough_evidence"
     assert report["comparisons"][0]["low"] is None
     assert "unknown" in experiment_page(report)
+    assert '<span class="verdict open">not enough evidence' in experiment_page(report)
 
 
 def test_the_command_assigns_reads_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,17 @@ def test_the_page_opens_in_a_browser_fits_and_asks_nobody(
     ]  # fmt: skip
 
 
+def test_hours_have_a_colour_only_where_their_interval_leaves_zero_out(figures: dict[str, Any]) -> None:
+    found = {"value": 0.02, "low": 0.01, "high": 0.03}
+    harms = {"value": -0.02, "low": -0.03, "high": -0.01}
+    unsure = {"value": 0.05, "low": -0.01, "high": 0.11}
+    own = {**figures["windows"], "weekdays": [[found, harms], [unsure, None], *[[None, None]] * 5]}
+    page = agent_page({**figures, "windows": own}, None)
+    shades = re.findall(r"<td style=.background:rgba\(([^)]+)\)", page)
+    assert [shade.rpartition(",")[2] != "0.00" for shade in shades] == [True, True, False, False]
+    assert shades[0].rpartition(",")[0] != shades[1].rpartition(",")[0]
+
+
 def test_words_of_the_data_are_escaped_and_the_page_follows_from_its_figures(
     workspace: Workspace, figures: dict[str, Any]
 ) -> None:
