@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from orchestration.cli_experiment import add_experiment_verbs
 from orchestration.cli_output import show
 from orchestration.cli_policy import add_policy_verbs
 from orchestration.cli_release import add_release_verbs
+from orchestration.outages import outage
 from recommender.errors import NextbestError
 from recommender.workspace import Workspace
 
@@ -33,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = options.action(Workspace.from_environment(), options)
     except NextbestError as problem:
         print(f"nextbest: {problem}", file=sys.stderr)
+        return 1
+    except (sqlite3.OperationalError, OSError) as problem:
+        if (told := outage(problem)) is None:
+            raise
+        print(f"nextbest: {told}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

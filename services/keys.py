@@ -175,9 +175,9 @@ def _working(keys: Sequence[Key], prefix: str, now: datetime) -> Key:
     matching = [key for key in keys if key.works(now) and key.prefix == prefix[:PREFIX_LENGTH]]
     if len(matching) != 1:
         raise InputError(
-            f"{len(matching)} working keys that begin with {prefix[:PREFIX_LENGTH]!r}.",
-            "exactly one.",
-            "take the prefix from `nextbest keys list`.",
+            f"{len(matching)} working keys with the prefix {prefix[:PREFIX_LENGTH]!r}.",
+            f"one; a prefix has {PREFIX_LENGTH} characters.",
+            "take it from `nextbest keys list`, or give the key whole.",
         )
     return matching[0]
 
@@ -210,7 +210,9 @@ def _read(path: Path) -> list[Key]:
         return keys
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise IntegrityError(
-            f"{path} cannot be read as keys.", "the file as `nextbest keys` wrote it.", "restore it, or delete it."
+            f"{path} cannot be read as keys.",
+            "the file as `nextbest keys` wrote it.",
+            "restore it; where it is lost, move it away and create keys before you serve: without any it is open.",
         ) from None
 
 
