@@ -18,7 +18,7 @@ _DISK = {
     errno.EPERM: "make the folder writable for this user",
 }
 _DATABASE = {
-    sqlite3.SQLITE_BUSY: "end what holds it, or try again in a moment",
+    sqlite3.SQLITE_BUSY: "end what holds it or wait a moment",
     sqlite3.SQLITE_FULL: "free some space",
     sqlite3.SQLITE_IOERR: "look at the disk",
     sqlite3.SQLITE_READONLY: "make the folder writable for this user",
