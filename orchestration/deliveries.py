@@ -43,7 +43,9 @@ ASKED_EVERY_S = 5.0  # whether somebody said no meanwhile: while a receiver is s
 BATCH = 16  # synced together; so many at most come twice when the sender dies
 SIGNATURE, KEY = "X-Nextbest-Signature", "Idempotency-Key"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TOO_MANY, REQUEST_TIMEOUT, FIRST_ERROR, LAST_OK, FIRST_OK = 429, 408, 500, 299, 200
+FIRST_OK, LAST_OK, FIRST_ERROR = 200, 299, 500
+# About the way there, not the message: an expired key, a moved address. A day's messages are not lost for that.
+NOT_ABOUT_IT = frozenset({0, *range(300, 400), 401, 403, 404, 405, 407, 408, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ def deliver(
 ) -> dict[str, int]:
     """Hand over what is due and not yet delivered; for tries that must wait, stay up to `wait_s` seconds.
 
-    Returns how many messages of the agent are in each state. 2xx is delivered; 408, 429 (after its Retry-After), 5xx
-    and no answer are tried again, this time or in the next call; any other answer is a refusal that stays. Consents and
-    erasures are looked up again before anything is handed over, and every few seconds while it lasts. Calls for one
-    agent wait for each other: two at once would send everything twice.
+    Returns how many messages of the agent are in each state. 2xx is delivered; no answer, 429 (after its
+    Retry-After), 5xx and what is wrong with the way there (NOT_ABOUT_IT) are tried again, this time or in the next
+    call; any other answer is a refusal that stays. Consents and erasures are looked up again before anything is handed
+    over, and every few seconds while it lasts. Calls for one agent wait for each other: two at once would send
+    everything twice.
     """
     folder = workspace.agent_deliveries(work.agent.name)
     with alone(folder), closing(Outbox(folder / "outbox.db")) as outbox:
@@ -227,7 +230,7 @@ def _post(http: httpx.Client, webhook: Webhook, message: Waiting, now_ms: int) -
 def _settle(outbox: Outbox, webhook: Webhook, message: Waiting, answer: _Answer, now_ms: int) -> None:
     if FIRST_OK <= answer.status <= LAST_OK:
         outbox.settle(message.decision_id, "delivered")
-    elif answer.status in (0, REQUEST_TIMEOUT, TOO_MANY) or answer.status >= FIRST_ERROR:
+    elif answer.status in NOT_ABOUT_IT or answer.status >= FIRST_ERROR:
         wait_ms = max(webhook.wait_ms(message), answer.retry_after_ms)
         outbox.postpone(message.decision_id, now_ms + wait_ms, f"{answer.status} {answer.told}")
     else:

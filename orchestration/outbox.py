@@ -124,5 +124,9 @@ class Outbox:
         return None if found is None else int(found)
 
     def counts(self) -> dict[str, int]:
-        """Messages by state."""
-        return dict(self._database.execute("select state, count(*) from messages group by state order by state"))
+        """Messages by state; what waits and was tried already is `held up`."""
+        found = self._database.execute(
+            "select iif(state = 'waiting' and attempts > 0, 'held up', state) as known, count(*) "
+            "from messages group by known order by known"
+        )
+        return dict(found)

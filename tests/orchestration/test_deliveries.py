@@ -135,16 +135,25 @@ def clock_from(start_ms: int) -> Callable[[], int]:
 def test_a_receiver_that_is_away_finds_everything_waiting(workspace: Workspace) -> None:
     keys, work = decided(workspace), open_agent(workspace, "spring")
     nobody = Webhook("http://127.0.0.1:9/", SECRET, timeout_s=1)
-    assert deliver(workspace, work, nobody, now_ms=lambda: START_MS) == {"waiting": len(keys)}
+    assert deliver(workspace, work, nobody, now_ms=lambda: START_MS) == {"held up": len(keys)}
     with receiver() as taker:
         later = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS + HOUR_MS)
     assert later == {"delivered": len(keys)}
 
 
+def test_a_wrong_secret_costs_no_message(workspace: Workspace) -> None:
+    keys, work = decided(workspace), open_agent(workspace, "spring")
+    with receiver() as taker:
+        wrong = deliver(workspace, work, Webhook(taker.url, "another one"), now_ms=lambda: START_MS)
+        assert (wrong, taker.forged) == ({"held up": len(keys)}, len(keys))
+        later = deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: START_MS + HOUR_MS)
+    assert (later, set(taker.taken)) == ({"delivered": len(keys)}, keys)
+
+
 def test_what_is_too_late_is_given_up(workspace: Workspace) -> None:
     keys, work = decided(workspace), open_agent(workspace, "spring")
     nobody = Webhook("http://127.0.0.1:9/", SECRET, timeout_s=1)
-    assert deliver(workspace, work, nobody, now_ms=lambda: START_MS) == {"waiting": len(keys)}
+    assert deliver(workspace, work, nobody, now_ms=lambda: START_MS) == {"held up": len(keys)}
     with receiver() as taker:
         night = START_MS + 23 * HOUR_MS  # the last window ends at 18:00 UTC
         assert deliver(workspace, work, Webhook(taker.url, SECRET), now_ms=lambda: night) == {"expired": len(keys)}
@@ -257,7 +266,7 @@ def test_a_consent_withdrawn_between_decision_and_delivery_holds(workspace: Work
     nobody = Webhook("http://127.0.0.1:9/", SECRET, timeout_s=1)
     said(workspace, unsubscribed(first), START_MS + 1)
     told = deliver(workspace, work, nobody, now_ms=lambda: START_MS)
-    assert told == {"waiting": len(messages) - 1, "withdrawn": 1}
+    assert told == {"held up": len(messages) - 1, "withdrawn": 1}
 
     said(workspace, unsubscribed(second), START_MS + 2)
     said(workspace, {"type": "identify", "userId": third, "traits": {"consent_email": False}}, START_MS + 2)
