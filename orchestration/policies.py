@@ -42,6 +42,8 @@ def fit_to_log(
     tell(f"{len(log):,} rows, {len(log.actions)} actions, features {', '.join(log.columns.features) or '(none)'}")
     for name, reason in log.columns.left_out.items():
         tell(f"left out: {name}, {reason}")
+    for name, reason in log.columns.doubts.items():
+        tell(f"warning: {name} was asked for, but {reason}; a policy needs what is known before it acts")
     found = fit_policy(log, config, seed, lambda what, done, total: tell(f"{what} {done}/{total}"))
     with _writing(out):
         version = save_policy(found, out)

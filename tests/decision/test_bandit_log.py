@@ -112,6 +112,48 @@ def test_other_outcomes_never_become_features(tmp_path: Path) -> None:
         assert set(log.columns.left_out) == set(outcomes) - {reward}
 
 
+def test_moments_of_outcomes_never_become_features(tmp_path: Path) -> None:
+    """`came_at` is there for those who came alone, `sent_on` for those who were sent something; `joined` for all."""
+    table = world(N)
+    came = table["reward"].to_numpy() > 0
+    sent = np.array(table["action"].to_pylist()) != "none"
+    days = np.datetime64("2024-05-01", "D") + np.arange(N) % 90
+    table = table.append_column("came_at", pa.array(days.astype("datetime64[us]"), mask=~came))
+    table = table.append_column("sent_on", pa.array(days, mask=~sent)).append_column("joined", pa.array(days))
+    columns = log_of(tmp_path, table).columns
+    assert columns.features == ("age", "colour", "joined")
+    assert set(columns.left_out) == {"came_at", "sent_on"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_honest_logs_of_many_actions_keep_their_columns(tmp_path: Path, seed: int) -> None:
+    """200 actions of 30 rows each, and one customer in a hundred in the segment `g`: χ² of so few rows is none."""
+    rng = np.random.default_rng(seed)
+    table = {
+        "segment": rng.choice(list("abcdefg"), 6_000, p=[0.4, 0.25, 0.15, 0.1, 0.06, 0.03, 0.01]),
+        "action": rng.integers(0, 200, 6_000),
+        "propensity": np.full(6_000, 1 / 200),
+        "reward": rng.random(6_000),
+    }
+    assert log_of(tmp_path, table).columns.features == ("segment",)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_rows_of_one_person_are_one_witness_of_what_was_known_before(tmp_path: Path, seed: int) -> None:
+    """An experiment by person: whoever has ten rows has the same action and the same features in all of them."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(300), 10)
+    table = {
+        "user_id": person,
+        "age": rng.normal(40.0, 12.0, 300)[person],
+        "colour": rng.choice(["red", "blue"], 300)[person],
+        "action": rng.integers(0, 3, 300)[person],
+        "propensity": np.full(3_000, 1 / 3),
+        "reward": rng.random(3_000),
+    }
+    assert log_of(tmp_path, table).columns.features == ("age", "colour")
+
+
 def test_a_logging_policy_that_follows_a_column_does_not_make_it_an_outcome(tmp_path: Path) -> None:
     """Blue customers got cups four times in five: colour differs by action, but not once rows are weighted."""
     rng = np.random.default_rng(5)
@@ -144,6 +186,14 @@ def test_named_features_are_taken_as_they_are_and_once(tmp_path: Path) -> None:
     assert log.columns.features == ("visit", "age")
     with pytest.raises(InputError, match="no column hat"):
         log_of(tmp_path, world(N), features=("hat",))
+
+
+def test_what_speaks_against_a_feature_that_was_named_is_told(tmp_path: Path) -> None:
+    table = world(N)
+    came = table["reward"].to_numpy() > 0
+    columns = log_of(tmp_path, table.append_column("came", pa.array(came)), features=("age", "came")).columns
+    assert columns.features == ("age", "came")
+    assert set(columns.doubts) == {"came"}
 
 
 def test_numbers_that_trees_cannot_hold_count_as_missing() -> None:

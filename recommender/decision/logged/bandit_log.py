@@ -82,10 +82,10 @@ def read_bandit_log(
     else:
         chances = _propensities(table, path)
     _agreeing(codes, chances, actions)
-    logged = Logged(codes, rewards, chances, len(actions))
+    owner = next((_owners(table[name], name) for name in OWNERS if name in table.column_names), None)
+    logged = Logged(codes, rewards, chances, len(actions), owner)
     others = table.drop_columns([name for name in {*RESERVED, reward} if name in table.column_names])
     choice = choose_columns(others, logged, features)
-    owner = next((_owners(table[name], name) for name in OWNERS if name in table.column_names), None)
     position = _numbers(table["position"], "position") if "position" in table.column_names else None
     return BanditLog(
         actions,

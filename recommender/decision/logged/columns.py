@@ -8,13 +8,13 @@ named, a column is left out when
 3. it goes together with the reward as only another outcome can: the reward is never 0 where the column differs from its
    usual value, or the column always has that one value where the reward is not 0;
 4. it is named like an outcome.
-Every column left out is told with its reason.
+Every column left out is told with its reason; so is one that was asked for and would have been left out by 2 or 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -30,31 +30,39 @@ OUTCOME_NAMES = frozenset({"visit", "conversion", "spend", "purchase", "click", 
 ALPHA = 1e-3  # one log in a thousand loses a column by chance, whatever the number of columns
 IMPLIED = 1e-6  # chance below which an implication is taken for one
 MOST_ARMS, MOST_LEVELS = 20, 20
+LEAST_CELL = 20  # an action's rows off the usual value; unasked, all honest logs of 200 actions lost a column
 NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
 TEXTS, TIMES = (pa.types.is_string, pa.types.is_large_string), (pa.types.is_timestamp, pa.types.is_date)
+DIFFERS = "differs by action beyond chance: known only after the action"
+IMPLIES = "goes together with the reward as only an outcome can"
+AFTERWARDS = (DIFFERS, IMPLIES)
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What was done and earned: `action` int64 (n), `reward` and `propensity` float64 (n)."""
+    """What was done and earned: `action` int64 (n), `reward` and `propensity` float64 (n), `owner` int64 (n) from 0:
+    whose decision it was, where the log tells."""
 
     action: npt.NDArray[np.int64]
     reward: Floats
     propensity: Floats
     n_actions: int
+    owner: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """The columns used, and for each other one the reason why it is not."""
+    """The columns used, for each other one the reason why it is not, and what speaks against columns asked for."""
 
     features: tuple[str, ...]
     left_out: Mapping[str, str]
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_columns(table: pa.Table, logged: Logged, features: tuple[str, ...] | None) -> ColumnChoice:
     """The features that were asked for, or all that were known before the action; InputError when none is left."""
+    level = ALPHA / max(table.num_columns, 1)
     if features is not None:
         features = tuple(dict.fromkeys(features))
         missing = [name for name in features if name not in table.column_names]
@@ -65,8 +73,8 @@ def choose_columns(table: pa.Table, logged: Logged, features: tuple[str, ...] | 
                 "Correct --features.",
             )
         others = {name: "not named in --features" for name in table.column_names if name not in features}
-        return ColumnChoice(features, others)
-    level = ALPHA / max(table.num_columns, 1)
+        found = {name: _reason(name, table[name], logged, level) for name in features}
+        return ColumnChoice(features, others, {name: found[name] for name in features if found[name] in AFTERWARDS})
     reasons = {name: _reason(name, table[name], logged, level) for name in table.column_names}
     return ColumnChoice(
         tuple(name for name, reason in reasons.items() if not reason),
@@ -79,11 +87,12 @@ def _reason(name: str, column: pa.ChunkedArray, logged: Logged, level: float) ->
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not any(test(kind) for test in (*NUMBERS, *TEXTS, *TIMES)):
         return f"of type {kind}, which is not read"
-    column = column.cast(kind)
-    told = _form(name.strip().lower(), column)
-    return (
-        told if told or any(test(kind) for test in TIMES) else _afterwards(name.strip().lower(), column, logged, level)
-    )
+    column, name = column.cast(kind), name.strip().lower()
+    if any(test(kind) for test in TIMES):  # the moment of a visit tells the visit: there is none without one
+        column = column.cast(pa.timestamp("us")).cast(pa.int64())
+        constant = pc.count_distinct(column, mode="all").as_py() < 2
+        return "one value only" if constant else _afterwards(name, column, logged, level)
+    return _form(name, column) or _afterwards(name, column, logged, level)
 
 
 def _form(name: str, column: pa.ChunkedArray) -> str:
@@ -101,9 +110,9 @@ def _afterwards(name: str, column: pa.ChunkedArray, logged: Logged, level: float
     """What tells that a column was known only after the action."""
     values = _levels(column) if any(test(column.type) for test in TEXTS) else _ranks(column)
     if _imbalance(values, logged) < level:
-        return "differs by action beyond chance: known only after the action"
+        return DIFFERS
     if _implied(column, logged.reward != 0):
-        return "goes together with the reward as only an outcome can"
+        return IMPLIES
     return "named like an outcome (--features takes it in)" if name in OUTCOME_NAMES else ""
 
 
@@ -127,11 +136,17 @@ def _imbalance(values: Floats, logged: Logged) -> float:
 
     E[f · 1{A = a} / p] is 0 for a centred f that was known before the action, whatever the logging policy.
     """
-    arms = np.argsort(-np.bincount(logged.action, minlength=logged.n_actions), kind="stable")[:MOST_ARMS]
-    inverse = np.where(logged.action[:, None] == arms, 1.0 / logged.propensity[:, None], 0.0)
-    centred, least = values - values.mean(axis=0), 1.0
-    for column in centred.T:
-        score = column[:, None] * (inverse - inverse.mean(axis=0))
+    counts = np.bincount(logged.action, minlength=logged.n_actions)
+    arms, least = np.argsort(-counts, kind="stable")[:MOST_ARMS], 1.0
+    witnesses = 1.0 if logged.owner is None else len(np.unique(logged.owner)) / len(logged.owner)
+    for column in values.T:
+        _, seen = np.unique(column, return_counts=True)
+        away = 1.0 - seen.max() / len(column)
+        enough = arms[away * witnesses * counts[arms] >= LEAST_CELL]
+        if not len(enough):
+            continue
+        inverse = np.where(logged.action[:, None] == enough, 1.0 / logged.propensity[:, None], 0.0)
+        score = _by_owner((column - column.mean())[:, None] * (inverse - inverse.mean(axis=0)), logged.owner)
         mean = score.mean(axis=0)
         covariance = np.atleast_2d(np.cov(score, rowvar=False)) / len(score)
         rank = int(np.linalg.matrix_rank(covariance))
@@ -139,6 +154,14 @@ def _imbalance(values: Floats, logged: Logged) -> float:
             statistic = float(mean @ np.linalg.pinv(covariance, hermitian=True) @ mean)
             least = min(least, float(chi2.sf(statistic, rank)) * values.shape[1])
     return least
+
+
+def _by_owner(score: Floats, owner: npt.NDArray[np.int64] | None) -> Floats:
+    """float64 (owners, a): sums, since rows of one person, or of one row logged twice, are not so many witnesses."""
+    if owner is None:
+        return score
+    _, place = np.unique(owner, return_inverse=True)
+    return np.column_stack([np.bincount(place, weights=column) for column in score.T])
 
 
 def _implied(column: pa.ChunkedArray, earned: npt.NDArray[np.bool_]) -> bool:

@@ -64,6 +64,7 @@ def fit_policy(
         "seed": seed,
         "features": list(log.columns.features),
         "left_out": dict(log.columns.left_out),
+        "doubts": dict(log.columns.doubts),
         "mean_reward": float(log.reward.mean()),
         **found,
     }
