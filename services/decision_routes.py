@@ -10,22 +10,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recommender.decision.paging import page_answer
+from recommender.decision.request import FIELDS
+from recommender.decision.request_fields import require_known_fields
 from recommender.decision.trace import whereabouts
 from recommender.errors import RequestError
 from services import metrics
 from services.decided import decision_record
 from services.door import Door
 from services.keys import presented_key
-from services.payload import MAX_PAGE, PAGE_FIELDS, Presentation
+from services.payload import MAX_PAGE, PAGE_FIELDS, PRESENTATION_FIELDS, Presentation
 from services.records import Entry
 from services.wire import Refusal, json_response, read_json
 
 __all__ = ["decision", "recommend"]
 
+_FIELDS = (*FIELDS, *PRESENTATION_FIELDS, *PAGE_FIELDS)
+
 
 async def recommend(request: Request, door: Door) -> Response:
     """A slate, or with `decision_id` and `page` a further page of one."""
     body = await read_json(request)
+    require_known_fields(body, _FIELDS)
     wanted = Presentation.taken_from(body)
     if "page" in body or "decision_id" in body:
         return await _page(request, door, body, wanted)

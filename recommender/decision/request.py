@@ -21,7 +21,7 @@ from recommender.decision.rules import Filter
 from recommender.retrieval.knowledge import Needs
 from recommender.states import Contexts
 
-__all__ = ["DecisionRequest"]
+__all__ = ["FIELDS", "LIST_LIMITS", "DecisionRequest"]
 
 LIST_LIMITS = {"context_items": 100, "candidates": 1_000, "exclude": 10_000}
 FIELDS = ("user_id", "anonymous_id", "placement", "k", *LIST_LIMITS, "filter", "needs", "context")

@@ -11,7 +11,7 @@ from recommender.errors import RequestError
 
 __all__ = [
     "MAX_CONTEXT_LENGTH", "MAX_ID_LENGTH", "as_text", "read_context", "read_id", "read_somebody", "refused",
-    "require_object",
+    "require_known_fields", "require_object",
 ]  # fmt: skip
 
 MAX_ID_LENGTH = 512
@@ -29,12 +29,17 @@ def require_object(body: object, fields: Sequence[str]) -> Mapping[str, Any]:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise refused(f"a body that cannot be stored ({error!s:.100})", "plain JSON in UTF-8", "Send that.") from error
+    require_known_fields(body, fields)
+    return body
+
+
+def require_known_fields(body: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """RequestError, with the nearest name there is, for a field that is none of `fields`."""
     for name in body:
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             remedy = f"{f'Did you mean {near[0]}? ' if near else ''}Rename or remove it."
             raise refused(f"the unknown field {name!r:.80}", f"one of {', '.join(fields)}", remedy)
-    return body
 
 
 def read_somebody(body: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -58,6 +58,13 @@ def test_a_page_leaves_out_what_was_sold_out_just_before_it(ask: Ask, landed_sho
     assert not gone & set(shown(second))
 
 
+def test_a_field_that_nobody_reads_is_told_the_nearest_of_all_there_are(ask: Ask):
+    told = ask("recommend", {"user_id": "u", "include_item": True}, status=400)["error"]
+    assert "Did you mean include_items?" in told
+    assert "user_id, anonymous_id" in told
+    assert "explain, decision_id, page" in told
+
+
 def test_a_column_that_came_with_the_last_row_can_be_told(ask: Ask):
     ask("items", {"item_id": "lamp", "title": "Lamp", "socket": "E27"})
     answer = ask("recommend", {"user_id": "u", "candidates": ["lamp"], "fields": ["socket"]})
