@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -126,7 +127,7 @@ class Document:
 
     def number(self, path: str, value: object, low: float, high: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self.error(path, f"{value!r:.80}", f"a number from {low:g} to {high:g}", "Write such a number.")
+            raise self.error(path, f"{value!r:.80}", f"a number from {low:g} to {high:g}", _of_share(value, high))
         return float(value)
 
     def one_of(self, path: str, value: object, known: Sequence[str]) -> str:
@@ -177,3 +178,11 @@ class Document:
                 values[name] = self._plain(loader, inner, at, depth + 1)
             return values
         return loader.construct_object(node)  # type: ignore[no-untyped-call]
+
+
+def _of_share(value: object, high: float) -> str:
+    """What to do about a number out of range; percents are what people write for shares."""
+    percent = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*(%?)", str(value).strip())
+    if high != 1 or percent is None or not (percent[2] or 1 < float(percent[1]) <= 100):
+        return "Write such a number."
+    return f"{float(percent[1]):g} % is {float(percent[1]) / 100:g}."

@@ -152,6 +152,14 @@ def test_check_tells_of_what_reaches_nobody_or_at_the_wrong_hour(
     assert check_agent(workspace, path, START_MS)["warnings"] == [told]
 
 
+@pytest.mark.parametrize("share", ["20", "20%", "'20 %'"])
+def test_who_writes_percents_is_told_the_share(workspace: Workspace, share: str) -> None:
+    path = workspace.agents / "spring.yml"
+    path.write_text(SPRING.replace("holdout: 0.2", f"holdout: {share}"))
+    with pytest.raises(ConfigurationError, match=r"spring\.yml, line 8, key shares\.holdout: .* 20 % is 0\.2\."):
+        check_agent(workspace, path, START_MS)
+
+
 @pytest.mark.parametrize("audience", ["select nothing from users", "drop view users", "select timezone from users"])
 def test_check_names_the_line_of_an_audience_that_cannot_be_asked_for(workspace: Workspace, audience: str) -> None:
     path = workspace.agents / "spring.yml"
