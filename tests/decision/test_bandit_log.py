@@ -138,6 +138,16 @@ def test_honest_logs_of_many_actions_keep_their_columns(tmp_path: Path, seed: in
     assert log_of(tmp_path, table).columns.features == ("segment",)
 
 
+def test_few_people_with_many_rows_each_do_not_contradict_their_propensities(tmp_path: Path) -> None:
+    """Of 60 people 28 met `tea` in all of their 100 rows: 1.4 times 20, which 60 draws of 1 / 3 give now and then."""
+    person = np.repeat(np.arange(60), 100)
+    action = np.where(person < 28, "tea", np.where(person < 44, "cups", "none"))
+    table = {"action": action, "propensity": np.full(6_000, 1 / 3), "reward": person % 7.0}
+    with pytest.raises(InputError, match=r"the rows of tea stand for 1\.40 times all rows"):
+        log_of(tmp_path, table)
+    assert len(log_of(tmp_path, table | {"user_id": person})) == 6_000
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_rows_of_one_person_are_one_witness_of_what_was_known_before(tmp_path: Path, seed: int) -> None:
     """An experiment by person: whoever has ten rows has the same action and the same features in all of them."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recommender.decision.logged.columns import ColumnChoice, Logged, choose_columns
+from recommender.decision.logged.owners import standard_error
 from recommender.errors import InputError
 
 __all__ = ["RESERVED", "BanditLog", "action_labels", "read_bandit_log", "read_table"]
@@ -81,8 +82,8 @@ def read_bandit_log(
         chances = np.full(len(codes), 1.0 / len(actions))
     else:
         chances = _propensities(table, path)
-    _agreeing(codes, chances, actions)
     owner = next((_owners(table[name], name) for name in OWNERS if name in table.column_names), None)
+    _agreeing(codes, chances, actions, owner)
     logged = Logged(codes, rewards, chances, len(actions), owner)
     others = table.drop_columns([name for name in {*RESERVED, reward} if name in table.column_names])
     choice = choose_columns(others, logged, features)
@@ -211,12 +212,16 @@ def _propensities(table: pa.Table, path: Path) -> npt.NDArray[np.float64]:
     return np.minimum(values, 1.0)
 
 
-def _agreeing(codes: npt.NDArray[np.int64], chances: npt.NDArray[np.float64], actions: tuple[str, ...]) -> None:
+def _agreeing(
+    codes: npt.NDArray[np.int64],
+    chances: npt.NDArray[np.float64],
+    actions: tuple[str, ...],
+    owner: npt.NDArray[np.int64] | None,
+) -> None:
     """E[1{A = a} / p] is 1, or less where the log never takes a; significantly more means that p is wrong."""
-    n = len(codes)
     for place, name in enumerate(actions):
         inverse = np.where(codes == place, 1.0 / chances, 0.0)
-        mean, error = float(inverse.mean()), float(inverse.std() / np.sqrt(n))
+        mean, error = float(inverse.mean()), standard_error(inverse, owner)
         if mean > 1.05 and mean - 1.0 > 6.0 * error:
             raise InputError(
                 f"propensities that do not fit the log: the rows of {name} stand for {mean:.2f} times all rows.",

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import chi2
 
+from recommender.decision.logged.owners import sums_by_owner
 from recommender.errors import InputError
 
 __all__ = ["OUTCOME_NAMES", "ColumnChoice", "Logged", "choose_columns"]
@@ -146,7 +147,7 @@ def _imbalance(values: Floats, logged: Logged) -> float:
         if not len(enough):
             continue
         inverse = np.where(logged.action[:, None] == enough, 1.0 / logged.propensity[:, None], 0.0)
-        score = _by_owner((column - column.mean())[:, None] * (inverse - inverse.mean(axis=0)), logged.owner)
+        score = sums_by_owner((column - column.mean())[:, None] * (inverse - inverse.mean(axis=0)), logged.owner)
         mean = score.mean(axis=0)
         covariance = np.atleast_2d(np.cov(score, rowvar=False)) / len(score)
         rank = int(np.linalg.matrix_rank(covariance))
@@ -154,14 +155,6 @@ def _imbalance(values: Floats, logged: Logged) -> float:
             statistic = float(mean @ np.linalg.pinv(covariance, hermitian=True) @ mean)
             least = min(least, float(chi2.sf(statistic, rank)) * values.shape[1])
     return least
-
-
-def _by_owner(score: Floats, owner: npt.NDArray[np.int64] | None) -> Floats:
-    """float64 (owners, a): sums, since rows of one person, or of one row logged twice, are not so many witnesses."""
-    if owner is None:
-        return score
-    _, place = np.unique(owner, return_inverse=True)
-    return np.column_stack([np.bincount(place, weights=column) for column in score.T])
 
 
 def _implied(column: pa.ChunkedArray, earned: npt.NDArray[np.bool_]) -> bool:

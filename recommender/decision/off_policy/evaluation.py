@@ -94,7 +94,7 @@ def evaluate(
     expected = _expected(log, config.rewards, seed)
     supports, terms = [], []
     for own in _policies(probabilities):
-        supports.append(support_of(own, log.action, log.propensity, log.actions, config.support))
+        supports.append(support_of(own, log.action, log.propensity, log.actions, config.support, log.owner))
         terms.append(_terms(log, own, expected, config.estimator))
     best = _best_fixed(terms[1:-1], supports[1:-1])
     reward = Terms(log.reward, np.ones(n))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recommender.decision.logged.owners import standard_error
 from recommender.decision.off_policy.estimators import effective_sample_size, importance_weights
 
 __all__ = ["Support", "SupportConfig", "support_of"]
@@ -54,11 +55,13 @@ def support_of(
     propensity: Floats,
     actions: Sequence[str],
     config: SupportConfig | None = None,
+    owner: Codes | None = None,
 ) -> Support:
     """Refuse where the policy puts mass on what the log (almost) never did.
 
     Were every action possible in every context, E[1{A = a} π(a | x) / p] would be E[π(a | x)] for each a. A log whose
     weighted rows of a stand for significantly less never takes a in some of the contexts where the policy does.
+    Rows of one `owner`, int64 (n), are one draw.
     """
     config = config or SupportConfig()
     weights = importance_weights(probabilities, action, propensity)
@@ -73,7 +76,7 @@ def support_of(
                 reasons.append(f"it takes {name} in {asked:.1%} of cases, the log in none")
             continue
         gap = probabilities[:, place] - np.where(taken, weights, 0.0)
-        error = float(gap.std() / np.sqrt(len(gap)))
+        error = standard_error(gap, owner)
         if gap.mean() > max(config.tolerance, config.errors * error):
             reasons.append(
                 f"the log never, or hardly ever, took {name} in {gap.mean():.1%} of all cases, where the policy does"
